@@ -1,0 +1,70 @@
+/**
+ * Who in the cluster has a key? Implementations: `libp2p/` (Kademlia DHT, compatible with Spegel) and
+ * `memory_router.ts`; both pass `tests/unit/routing/compliance.ts`.
+ *
+ * @module
+ */
+
+/** A node that offers content. */
+export interface Peer {
+  /** Stable identity of the node: the libp2p peer ID. */
+  readonly id: string;
+  /** IP addresses (IPv4 or IPv6 literals without brackets) of the node, best first, at least one. */
+  readonly addresses: readonly string[];
+  /** Port of the node's registry. */
+  readonly registryPort: number;
+}
+
+/** Whether lookups can find anything, and why not. */
+export interface RouterStatus {
+  readonly ready: boolean;
+  /** One line for `/readyz` and logs. */
+  readonly detail: string;
+}
+
+/** Options of {@linkcode Router.lookup}. */
+export interface LookupOptions {
+  /** Stop after this many peers; 0 or left out means as many as can be found. */
+  readonly count?: number;
+  /** Ends the lookup; the stream then ends without an error. */
+  readonly signal?: AbortSignal;
+}
+
+/** Finds and announces content. */
+export interface Router {
+  /** Value of the `router` label of metrics, e.g. `libp2p`. */
+  readonly name: string;
+
+  /**
+   * Streams the peers that have a key, as they are found, without this node itself and without
+   * duplicates. Ends when no more can be found, after `count` peers, or when the signal is aborted;
+   * leaving the loop early frees everything.
+   *
+   * @param key Digest or full tag reference.
+   */
+  lookup(key: string, options?: LookupOptions): AsyncIterable<Peer>;
+
+  /**
+   * Announces that this node has the keys, and keeps them announced until {@linkcode withdraw}. Returns once
+   * the keys are recorded; telling the network may go on in the background.
+   */
+  advertise(keys: readonly string[]): Promise<void>;
+
+  /** Stops announcing the keys. Keys that are not advertised are ignored. */
+  withdraw(keys: readonly string[]): Promise<void>;
+
+  /**
+   * Tells that a peer answered that it does not have a key, so that it is not offered for that key again
+   * for a short while.
+   */
+  forget(key: string, peer: Peer): void;
+
+  /** Peers that this node knows now. */
+  peers(): Peer[];
+
+  /** Says whether lookups can be answered. Never throws. */
+  status(): Promise<RouterStatus>;
+
+  /** Leaves the network and frees everything, so that the process can end. Safe to call twice. */
+  stop(): Promise<void>;
+}

@@ -1,0 +1,141 @@
+/**
+ * What Kagami needs of a content store. The registry serves from it, sync advertises what it lists.
+ * Implementations: `containerd/`, `layout/` (OCI image-layout folder) and `memory_store.ts`; all of them
+ * pass `tests/unit/store/compliance.ts`.
+ *
+ * @module
+ */
+import type { Digest } from "../oci/digest.ts";
+
+/** What is known of a piece of content without reading all of it. */
+export interface Descriptor {
+  readonly digest: Digest;
+  /** Media type without parameters; `application/octet-stream` for a blob of unknown type. */
+  readonly mediaType: string;
+  /** Length in bytes. */
+  readonly size: number;
+}
+
+/** A byte range, both ends inclusive, already checked against the content's size. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Sequential reader of one content or of a range of it. The caller owns the buffers, so that they can be
+ * pooled. At most one `read` may be under way at a time.
+ */
+export interface ContentReader {
+  /** Whole size of the content in bytes, whatever the range. */
+  readonly size: number;
+  /** First and last byte that this reader yields; `end` is `start - 1` for empty content. */
+  readonly start: number;
+  readonly end: number;
+  /**
+   * Reads the next bytes.
+   *
+   * @param into Filled from its beginning; must not be empty.
+   * @returns Number of bytes read (at least 1), or 0 at the end of the range.
+   * @throws {VerificationError} If the content turns out shorter than announced.
+   */
+  read(into: Uint8Array): Promise<number>;
+  /** Frees descriptors and connections. Safe to call twice, and while a read is under way. */
+  close(): Promise<void>;
+}
+
+/** A registry and repository that content is known to come from. */
+export interface Source {
+  /**
+   * Registry host. With its port when learnt from an image's name; containerd's
+   * `containerd.io/distribution.source.<host>` labels carry the host without one.
+   */
+  readonly registry: string;
+  /** Repository below the registry, e.g. `library/nginx`. */
+  readonly repository: string;
+}
+
+/** Something a node can tell others it has. */
+export interface StoreEntry {
+  /**
+   * - `tag`: a tagged image; `key` is the full reference, e.g. `docker.io/library/nginx:1.27`.
+   * - `image`: what an image name points to directly (index or manifest); `key` is its digest.
+   * - `content`: any other manifest, config or layer; `key` is its digest.
+   */
+  readonly kind: "tag" | "image" | "content";
+  /** The text that peers look up. */
+  readonly key: string;
+  /** Digest of the content, or the digest that the tag points to. */
+  readonly digest: Digest;
+  /**
+   * Where it comes from: from image names, from labels, and for content without labels (imported images)
+   * from the images that refer to it. Empty when unknown.
+   */
+  readonly sources: readonly Source[];
+}
+
+/**
+ * A change in the store. `entry` events make advertising prompt; `reset` says that events may have been
+ * missed (start of the stream, containerd restarted), so that only a full listing is the truth.
+ */
+export type StoreEvent =
+  | { readonly type: "reset" }
+  | { readonly type: "changed"; readonly reference?: string; readonly digest?: Digest };
+
+/** Whether the store can be used now, and why not. */
+export type StoreStatus =
+  | { readonly ready: true; readonly detail: string }
+  | { readonly ready: false; readonly detail: string };
+
+/** A content store. All methods may be called concurrently. */
+export interface Store {
+  /** Short name for logs and metrics, e.g. `containerd`. */
+  readonly name: string;
+
+  /**
+   * Finds the digest an image reference points to.
+   *
+   * @param reference Full reference with tag: `<registry>/<repository>:<tag>`.
+   * @throws {NotFoundError} If the store does not know the reference.
+   * @throws {UnavailableError} If the store cannot be asked.
+   */
+  resolve(reference: string): Promise<Digest>;
+
+  /**
+   * Describes a content.
+   *
+   * @throws {NotFoundError} If the store does not hold it completely.
+   * @throws {UnavailableError} If the store cannot be asked.
+   */
+  descriptor(digest: Digest): Promise<Descriptor>;
+
+  /**
+   * Opens a content for reading. Deleting the content while it is read does not break the reader.
+   *
+   * @param digest What to read.
+   * @param range Part to read; all of it when left out.
+   * @throws {NotFoundError} If the store does not hold it completely.
+   * @throws {RangeNotSatisfiableError} If the range does not lie within the content.
+   * @throws {UnavailableError} If the store cannot be asked.
+   */
+  open(digest: Digest, range?: ByteRange): Promise<ContentReader>;
+
+  /**
+   * Lists all tags and all content, as they are now.
+   *
+   * @throws {UnavailableError} If the store cannot be asked.
+   */
+  list(): Promise<StoreEntry[]>;
+
+  /**
+   * Watches for changes. The first event is `reset`, sent as soon as no later change can be missed; the
+   * iterator survives restarts of the store (another `reset`) and ends when the signal is aborted.
+   */
+  watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
+
+  /** Says whether the store answers. Never throws. */
+  status(): Promise<StoreStatus>;
+
+  /** Frees connections. The store must not be used afterwards. */
+  close(): Promise<void>;
+}
