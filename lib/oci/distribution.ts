@@ -1,0 +1,102 @@
+/**
+ * Request paths of the distribution specification: end-2 (blobs) and end-3 (manifests).
+ *
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints
+ * @module
+ */
+import { type Digest, isDigest } from "./digest.ts";
+import { DistributionError } from "./distribution_error.ts";
+import { isRegistry, isRepository, isTag, type Reference, referenceKey } from "./reference.ts";
+
+/** The two kinds of content that can be pulled. */
+export type DistributionKind = "manifests" | "blobs";
+
+/** What a request asks for. */
+export interface DistributionPath extends Reference {
+  readonly kind: DistributionKind;
+  /** The text to look up: the digest, else the full tag reference. */
+  readonly key: string;
+}
+
+/** A path that names content by digest. */
+export type DigestPath = DistributionPath & { readonly digest: Digest };
+
+const PATH_PATTERN = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/;
+
+/**
+ * Parses the path of a pull request.
+ *
+ * @param pathname Path of the URL, still percent-encoded, without the query.
+ * @param namespace Value of the `ns` query parameter: the upstream registry that containerd means.
+ * @param defaultRegistry Registry that is meant when a client sends no `ns`.
+ * @returns What is asked for.
+ * @throws {DistributionError} `NAME_UNKNOWN` if the path is no pull path, `NAME_INVALID`, `DIGEST_INVALID` or
+ * `MANIFEST_UNKNOWN` if a part of it is malformed.
+ *
+ * @example
+ * ```ts
+ * parseDistributionPath("/v2/library/nginx/manifests/1.27", "docker.io", "docker.io").key;
+ * // "docker.io/library/nginx:1.27"
+ * ```
+ */
+export function parseDistributionPath(
+  pathname: string,
+  namespace: string | null,
+  defaultRegistry: string,
+): DistributionPath {
+  const match = PATH_PATTERN.exec(decode(pathname));
+  const [, repository, kind, last] = match ?? [];
+  if (repository === undefined || kind === undefined || last === undefined) {
+    throw new DistributionError("NAME_UNKNOWN", "path is not a manifest or blob of a repository", {
+      detail: { path: pathname.slice(0, 256) },
+    });
+  }
+  if (!isRepository(repository)) {
+    throw new DistributionError("NAME_INVALID", "invalid repository name", {
+      detail: { name: repository.slice(0, 256) },
+    });
+  }
+  const registry = namespace === null || namespace === "" ? defaultRegistry : namespace;
+  if (!isRegistry(registry)) {
+    throw new DistributionError("NAME_INVALID", "ns is not a registry host", {
+      detail: { ns: registry.slice(0, 256) },
+    });
+  }
+  const reference = { registry, repository, ...identify(kind as DistributionKind, last) };
+  return { ...reference, kind: kind as DistributionKind, key: referenceKey(reference) };
+}
+
+function decode(pathname: string): string {
+  if (!pathname.includes("%")) return pathname;
+  try {
+    return decodeURIComponent(pathname);
+  } catch (cause) {
+    throw new DistributionError("NAME_INVALID", "path is not valid percent-encoding", { cause });
+  }
+}
+
+function identify(kind: DistributionKind, last: string): { digest: Digest } | { tag: string } {
+  if (isDigest(last)) return { digest: last };
+  if (kind === "blobs" || last.includes(":")) {
+    throw new DistributionError("DIGEST_INVALID", "invalid or unsupported digest", {
+      detail: { digest: last.slice(0, 256) },
+    });
+  }
+  if (!isTag(last)) {
+    throw new DistributionError("MANIFEST_UNKNOWN", "invalid tag", {
+      detail: { tag: last.slice(0, 256) },
+    });
+  }
+  return { tag: last };
+}
+
+/**
+ * Builds the path and query with which another mirror is asked for the same content.
+ *
+ * @param path What is wanted.
+ * @returns Path and query, starting with `/v2/`.
+ */
+export function formatDistributionPath(path: DistributionPath): string {
+  const last = path.digest ?? path.tag;
+  return `/v2/${path.repository}/${path.kind}/${last}?ns=${encodeURIComponent(path.registry)}`;
+}

@@ -1,0 +1,69 @@
+/**
+ * Which references are mirrored. The same filter decides what is served and what is advertised.
+ *
+ * @module
+ */
+
+/** What a filter looks at: a reference, or the source of a content (no tag). */
+export interface FilterSubject {
+  /** Registry host, with or without port. */
+  readonly registry: string;
+  readonly repository: string;
+  readonly tag?: string;
+}
+
+/** Options of {@linkcode createFilter}. */
+export interface FilterOptions {
+  /**
+   * Hosts (with port where they have one) of the mirrored registries. Empty means all registries.
+   */
+  readonly mirroredRegistries: readonly string[];
+  /** Whatever matches one of these, as `registry/repository[:tag]`, is not mirrored. */
+  readonly registryFilters: readonly RegExp[];
+}
+
+/** Decides what is mirrored. */
+export interface ReferenceFilter {
+  /** True if the filter lets everything pass, so that content of unknown origin passes too. */
+  readonly passesAll: boolean;
+  /** True if the subject is mirrored. */
+  allows(subject: FilterSubject): boolean;
+}
+
+function withoutPort(host: string): string {
+  return host.replace(/:[0-9]+$/, "");
+}
+
+/**
+ * Creates a filter.
+ *
+ * A subject without a port passes as its registry if a mirrored registry has the same host with a port:
+ * containerd's source labels leave the port out, and what cannot be told apart must not be lost.
+ *
+ * @param options Mirrored registries and expressions.
+ * @returns The filter.
+ *
+ * @example
+ * ```ts
+ * const filter = createFilter({ mirroredRegistries: ["docker.io"], registryFilters: [/:latest$/] });
+ * filter.allows({ registry: "docker.io", repository: "library/nginx", tag: "latest" }); // false
+ * ```
+ */
+export function createFilter(options: FilterOptions): ReferenceFilter {
+  const hosts = new Set(options.mirroredRegistries);
+  const bareHosts = new Set(options.mirroredRegistries.map(withoutPort));
+  return {
+    passesAll: hosts.size === 0 && options.registryFilters.length === 0,
+    allows(subject) {
+      const { registry, repository, tag } = subject;
+      const isMirrored = hosts.size === 0 || hosts.has(registry) ||
+        (withoutPort(registry) === registry && bareHosts.has(registry));
+      if (!isMirrored) return false;
+      const text = `${registry}/${repository}${tag === undefined ? "" : `:${tag}`}`;
+      return !options.registryFilters.some((expression) => {
+        expression.lastIndex = 0; // A global or sticky expression would remember its last match.
+        return expression.test(text);
+      });
+    },
+  };
+}
