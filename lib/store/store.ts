@@ -33,6 +33,11 @@ export interface ContentReader {
   readonly start: number;
   readonly end: number;
   /**
+   * Text that changes whenever the stored bytes may have changed (for a file: inode, size and modification
+   * time), so that a content once verified need not be verified again. Left out by readers that cannot know.
+   */
+  readonly version?: string;
+  /**
    * Reads the next bytes.
    *
    * @param into Filled from its beginning; must not be empty.

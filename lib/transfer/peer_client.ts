@@ -8,7 +8,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { type DistributionPath, formatDistributionPath } from "../oci/distribution.ts";
 import { MANIFEST_MEDIA_TYPES, OCTET_STREAM } from "../oci/media_types.ts";
 import type { Peer } from "../routing/router.ts";
-import { httpRequest, type HttpResponse, type HttpTimeouts } from "./http_client.ts";
+import { hostAndPort, httpRequest, type HttpResponse, type HttpTimeouts } from "./http_client.ts";
 
 /** Header by which mirrors mark their requests, so that a peer answers from its own store only. */
 export const MIRRORED_HEADER = "X-Spegel-Mirrored";
@@ -112,7 +112,11 @@ export class PeerClient {
       ...(signal === undefined ? {} : { signal }),
     });
     try {
-      return { peer, address: `${address}:${peer.registryPort}`, ...check(response, request) };
+      return {
+        peer,
+        address: hostAndPort(address, peer.registryPort),
+        ...check(response, request),
+      };
     } catch (error) {
       response.close();
       throw error;
