@@ -5,19 +5,32 @@
  */
 import type { Peer } from "../routing/router.ts";
 
+/** Options of {@linkcode Candidates}. */
+export interface CandidatesOptions {
+  /** Starts the lookup; its signal is aborted by {@linkcode Candidates.close}. */
+  readonly lookup: (signal: AbortSignal) => AsyncIterable<Peer>;
+  /** True for a peer that failed a short while ago: it is offered only when nobody else is left. */
+  readonly isSuspect?: (peer: Peer) => boolean;
+  /** Called when the first peer is found, or when the lookup ends without one. */
+  readonly onFirst?: (found: boolean) => void;
+  /** Random number in [0, 1), to spread load over the peers that are known. */
+  readonly random?: () => number;
+}
+
 /** Pulls peers out of a lookup in the background. */
 export class Candidates {
   readonly #queue: Peer[] = [];
+  readonly #suspects: Peer[] = [];
   readonly #abort = new AbortController();
+  readonly #options: CandidatesOptions;
   #wake: (() => void) | undefined;
-  #exhausted = false;
+  #ended = false;
   #found = 0;
+  #failure: unknown;
 
-  /**
-   * @param lookup Starts the lookup; its signal is aborted by {@linkcode close}.
-   */
-  constructor(lookup: (signal: AbortSignal) => AsyncIterable<Peer>) {
-    this.#collect(lookup).catch(() => {});
+  constructor(options: CandidatesOptions) {
+    this.#options = options;
+    this.#collect();
   }
 
   /** Number of peers that the lookup has found so far. */
@@ -25,22 +38,42 @@ export class Candidates {
     return this.#found;
   }
 
-  /** True if no further peer will come. */
-  get exhausted(): boolean {
-    return this.#exhausted && this.#queue.length === 0;
+  /** What ended the lookup, if it was an error. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
-  async #collect(lookup: (signal: AbortSignal) => AsyncIterable<Peer>): Promise<void> {
+  async #collect(): Promise<void> {
     try {
-      for await (const peer of lookup(this.#abort.signal)) {
+      for await (const peer of this.#options.lookup(this.#abort.signal)) {
         this.#found += 1;
-        this.#queue.push(peer);
-        this.#wake?.();
+        if (this.#found === 1) this.#options.onFirst?.(true);
+        this.offer(peer);
       }
+    } catch (error) {
+      this.#failure = error;
     } finally {
-      this.#exhausted = true;
+      if (this.#found === 0) this.#options.onFirst?.(false);
+      this.#ended = true;
       this.#wake?.();
     }
+  }
+
+  /** Adds a peer, e.g. one that broke off after it had brought progress and may do so again. */
+  offer(peer: Peer): void {
+    (this.#options.isSuspect?.(peer) ? this.#suspects : this.#queue).push(peer);
+    this.#wake?.();
+  }
+
+  /**
+   * Takes a peer that is already known, without waiting.
+   *
+   * @returns The peer, or undefined if there is none at the moment.
+   */
+  take(): Peer | undefined {
+    if (this.#queue.length === 0) return this.#ended ? this.#suspects.shift() : undefined;
+    const index = Math.floor((this.#options.random ?? Math.random)() * this.#queue.length);
+    return this.#queue.splice(index, 1)[0];
   }
 
   /**
@@ -51,10 +84,15 @@ export class Candidates {
    * @returns The peer, or undefined if none came in time or none will come.
    */
   async next(waitMs: number, signal?: AbortSignal): Promise<Peer | undefined> {
-    if (this.#queue.length === 0 && !this.#exhausted && !signal?.aborted) {
-      await this.#arrival(waitMs, signal);
+    const deadline = performance.now() + waitMs;
+    while (!signal?.aborted) {
+      const peer = this.take();
+      const leftMs = deadline - performance.now();
+      if (peer !== undefined || this.#ended) return peer;
+      if (leftMs <= 0) return this.#suspects.shift();
+      await this.#arrival(leftMs, signal);
     }
-    return signal?.aborted ? undefined : this.#queue.shift();
+    return undefined;
   }
 
   async #arrival(waitMs: number, signal: AbortSignal | undefined): Promise<void> {

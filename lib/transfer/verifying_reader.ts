@@ -12,6 +12,14 @@ import { VerificationError } from "../errors.ts";
 import { type Digest, hasherFor, splitDigest } from "../oci/digest.ts";
 import type { ContentReader } from "../store/store.ts";
 
+/** What {@linkcode VerifyingReader} reports. */
+export interface VerifyingReaderEvents {
+  /** All bytes have been read and agree with the digest. */
+  readonly onVerified?: () => void;
+  /** All bytes have been read and do not agree with the digest. */
+  readonly onMismatch?: () => void;
+}
+
 /** Wraps a reader of a whole content and checks its digest. */
 export class VerifyingReader implements ContentReader {
   readonly size: number;
@@ -20,16 +28,16 @@ export class VerifyingReader implements ContentReader {
   readonly #inner: ContentReader;
   readonly #digest: Digest;
   readonly #hash: Hash;
-  readonly #onVerified: () => void;
+  readonly #events: VerifyingReaderEvents;
   #remaining: number;
 
   /**
    * @param inner Reader of the whole content, from its first to its last byte.
    * @param digest What the content must hash to.
-   * @param onVerified Called once when all bytes have been read and agree.
+   * @param events Callbacks, each called at most once.
    * @throws {RangeError} If the reader covers only a part.
    */
-  constructor(inner: ContentReader, digest: Digest, onVerified: () => void = () => {}) {
+  constructor(inner: ContentReader, digest: Digest, events: VerifyingReaderEvents = {}) {
     if (inner.start !== 0 || inner.end !== inner.size - 1) {
       throw new RangeError("only a whole content can be verified");
     }
@@ -39,7 +47,7 @@ export class VerifyingReader implements ContentReader {
     this.#inner = inner;
     this.#digest = digest;
     this.#hash = hasherFor(digest);
-    this.#onVerified = onVerified;
+    this.#events = events;
     this.#remaining = inner.size;
   }
 
@@ -63,11 +71,12 @@ export class VerifyingReader implements ContentReader {
     const hex = this.#hash.digest("hex");
     const expected = splitDigest(this.#digest);
     if (hex !== expected.hex) {
+      this.#events.onMismatch?.();
       throw new VerificationError(
         `content announced as ${this.#digest} hashes to ${expected.algorithm}:${hex}`,
       );
     }
-    this.#onVerified();
+    this.#events.onVerified?.();
   }
 
   close(): Promise<void> {

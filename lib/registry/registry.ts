@@ -1,0 +1,316 @@
+/**
+ * The registry: what is answered to a request of the distribution specification's pull category. Knows nothing
+ * of sockets; `http_server.ts` carries requests to it and answers away.
+ *
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pull
+ * @module
+ */
+import { NotFoundError, RangeNotSatisfiableError } from "../errors.ts";
+import type { Digest } from "../oci/digest.ts";
+import {
+  type DigestPath,
+  type DistributionPath,
+  parseDistributionPath,
+} from "../oci/distribution.ts";
+import { DistributionError } from "../oci/distribution_error.ts";
+import type { ReferenceFilter } from "../oci/filter.ts";
+import { OCTET_STREAM } from "../oci/media_types.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Router } from "../routing/router.ts";
+import type { ByteRange, ContentReader, Descriptor, Store } from "../store/store.ts";
+import type { Mirror } from "../transfer/mirror.ts";
+import { MIRRORED_HEADER } from "../transfer/peer_client.ts";
+import { type Credentials, isAuthorized } from "./basic_auth.ts";
+import { entityTag, evaluatePreconditions, rangeApplies } from "./conditional.ts";
+import { canonicalRange, parseRange } from "./range.ts";
+
+/** Header that tells where the content came from: `local`, or `peer <host:port>`. */
+export const SOURCE_HEADER = "X-Kagami-Source";
+
+/** A request as the registry sees it. */
+export interface RegistryRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: URL;
+  /** @returns Value of a header, given its lower-case name. */
+  header(name: string): string | undefined;
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** Facts about an answer, for metrics and logs. */
+export interface AnswerFacts {
+  /** Which part answered; the same names as Spegel's. */
+  readonly handler: "readyz" | "livez" | "v2" | "registry" | "mirror";
+  readonly registry?: string;
+  /** Where content came from, as in {@linkcode SOURCE_HEADER}. */
+  readonly source?: string;
+  /** Why there is no content. */
+  readonly error?: unknown;
+}
+
+/** An answer, ready to be sent. */
+export interface RegistryAnswer {
+  readonly status: number;
+  /** `Content-Length` included. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Small bodies are bytes, content is a reader that must be closed. None for HEAD. */
+  readonly body: Uint8Array | ContentReader | undefined;
+  readonly facts: AnswerFacts;
+}
+
+/** Options of {@linkcode Registry}. */
+export interface RegistryOptions {
+  readonly store: Store;
+  readonly router: Router;
+  readonly mirror: Mirror;
+  readonly filter: ReferenceFilter;
+  /** Registry that is meant by clients that send no `ns`. */
+  readonly defaultRegistry: string;
+  /** Wanted from clients below `/v2/`; none if left out. */
+  readonly credentials?: Credentials;
+  readonly log: Logger;
+}
+
+interface Content {
+  readonly descriptor: Descriptor;
+  readonly source: string;
+  /** Part that is sent, if it is not all of the content. */
+  readonly range: ByteRange | undefined;
+  readonly body: Uint8Array | ContentReader | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/** Answers pull requests from the local store, else from peers. */
+export class Registry {
+  readonly #options: RegistryOptions;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Answers one request.
+   *
+   * @param request The request.
+   * @returns The answer. Never throws: what goes wrong becomes an error answer.
+   */
+  async answer(request: RegistryRequest): Promise<RegistryAnswer> {
+    const { pathname } = request.url;
+    try {
+      if (pathname === "/livez") return text(request, 200, "ok\n", { handler: "livez" });
+      if (pathname === "/readyz") return await this.#readiness(request);
+      if (pathname === "/v2" || pathname.startsWith("/v2/")) return await this.#v2(request);
+      return text(request, 404, "not found\n", { handler: "registry" });
+    } catch (error) {
+      return this.failure(request, error, { handler: "registry" });
+    }
+  }
+
+  async #readiness(request: RegistryRequest): Promise<RegistryAnswer> {
+    const { store, router } = this.#options;
+    const [storeStatus, routerStatus] = await Promise.all([store.status(), router.status()]);
+    const ready = storeStatus.ready && routerStatus.ready;
+    const lines = [
+      `${store.name}: ${storeStatus.ready ? "ready" : "not ready"}: ${storeStatus.detail}`,
+      `${router.name}: ${routerStatus.ready ? "ready" : "not ready"}: ${routerStatus.detail}`,
+    ];
+    return text(request, ready ? 200 : 503, lines.join("\n") + "\n", { handler: "readyz" });
+  }
+
+  async #v2(request: RegistryRequest): Promise<RegistryAnswer> {
+    const { credentials, filter, defaultRegistry } = this.#options;
+    if (credentials && !isAuthorized(request.header("authorization"), credentials)) {
+      throw new DistributionError("UNAUTHORIZED", "invalid credentials");
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      throw new DistributionError("UNSUPPORTED", "this mirror only serves pulls");
+    }
+    const { pathname, searchParams } = request.url;
+    if (pathname === "/v2" || pathname === "/v2/") {
+      return text(request, 200, "{}", { handler: "v2" }, "application/json");
+    }
+    const path = parseDistributionPath(pathname, searchParams.get("ns"), defaultRegistry);
+    if (!filter.allows(path)) {
+      return this.failure(request, unknown(path, "not mirrored, by configuration"), {
+        handler: "registry",
+        registry: path.registry,
+      });
+    }
+    return await this.#pull(request, path);
+  }
+
+  async #pull(request: RegistryRequest, path: DistributionPath): Promise<RegistryAnswer> {
+    const isFromMirror = request.header(MIRRORED_HEADER.toLowerCase()) === "true";
+    try {
+      const content = await this.#local(request, path);
+      return this.#send(request, content, { handler: "registry", registry: path.registry });
+    } catch (error) {
+      const facts = { handler: "registry", registry: path.registry } as const;
+      if (error instanceof RangeNotSatisfiableError || isFromMirror) {
+        return this.failure(request, error, facts, path);
+      }
+      // Not there, or containerd cannot be asked: a peer may still have it.
+      if (!(error instanceof NotFoundError)) {
+        this.#options.log.warn("local store failed, asking peers", { key: path.key, error });
+      }
+    }
+    const facts = { handler: "mirror", registry: path.registry } as const;
+    try {
+      return this.#send(request, await this.#mirrored(request, path), facts);
+    } catch (error) {
+      return this.failure(request, error, facts, path);
+    }
+  }
+
+  async #local(request: RegistryRequest, path: DistributionPath): Promise<Content> {
+    const { store } = this.#options;
+    const digest = path.digest ?? await store.resolve(path.key);
+    const descriptor = await store.descriptor(digest);
+    const source = "local";
+    if (request.method === "HEAD") return { descriptor, source, range: undefined, body: undefined };
+    const range = path.kind === "blobs"
+      ? parseRange(rangeHeader(request, digest), descriptor.size)
+      : undefined;
+    return { descriptor, source, range, body: await store.open(digest, range) };
+  }
+
+  async #mirrored(request: RegistryRequest, path: DistributionPath): Promise<Content> {
+    const { mirror } = this.#options;
+    if (path.kind === "manifests") {
+      const { descriptor, bytes, from } = await mirror.manifest(path, request.signal);
+      const body = request.method === "HEAD" ? undefined : bytes;
+      return { descriptor, source: `peer ${from}`, range: undefined, body };
+    }
+    const blob = path as DigestPath; // The path parser lets blobs pass by digest only.
+    if (request.method === "HEAD") {
+      const { descriptor, from } = await mirror.describeBlob(blob, request.signal);
+      return { descriptor, source: `peer ${from}`, range: undefined, body: undefined };
+    }
+    const wanted = canonicalRange(rangeHeader(request, blob.digest));
+    const { descriptor, reader, from } = await mirror.blob(blob, wanted, request.signal);
+    const range = wanted === undefined ? undefined : { start: reader.start, end: reader.end };
+    return { descriptor, source: `peer ${from}`, range, body: reader };
+  }
+
+  #send(request: RegistryRequest, content: Content, facts: AnswerFacts): RegistryAnswer {
+    const { descriptor, source, range, body } = content;
+    const headers: Record<string, string> = {
+      "Docker-Content-Digest": descriptor.digest,
+      "ETag": entityTag(descriptor.digest),
+      "Accept-Ranges": "bytes",
+      [SOURCE_HEADER]: source,
+      "OCI-Namespace": facts.registry ?? "",
+      ...V2_HEADERS,
+    };
+    const withSource = { ...facts, source };
+    const condition = evaluatePreconditions(conditions(request), descriptor.digest);
+    if (condition !== "proceed") {
+      closeBody(body);
+      if (condition === "not-modified") {
+        return { status: 304, headers, body: undefined, facts: withSource };
+      }
+      const error = new DistributionError("UNSUPPORTED", "If-Match names other content", {
+        status: 412,
+      });
+      return this.failure(request, error, withSource);
+    }
+    const length = range === undefined ? descriptor.size : range.end - range.start + 1;
+    headers["Content-Length"] = String(length);
+    headers["Content-Type"] = descriptor.mediaType || OCTET_STREAM;
+    if (range !== undefined) {
+      headers["Content-Range"] = `bytes ${range.start}-${range.end}/${descriptor.size}`;
+    }
+    return { status: range === undefined ? 200 : 206, headers, body, facts: withSource };
+  }
+
+  /**
+   * Makes an error answer. Public so that a body that fails before its first byte can become one, too.
+   *
+   * @param request The request.
+   * @param error What went wrong.
+   * @param facts Facts for the log; the error is added.
+   * @param path What was asked for, if that is known.
+   * @returns The answer.
+   */
+  failure(
+    request: RegistryRequest,
+    error: unknown,
+    facts: AnswerFacts,
+    path?: DistributionPath,
+  ): RegistryAnswer {
+    const headers: Record<string, string> = { ...V2_HEADERS };
+    if (error instanceof RangeNotSatisfiableError) {
+      headers["Content-Range"] = `bytes */${error.size}`;
+    }
+    const shown = asDistributionError(error, path);
+    if (shown.status === 401) headers["WWW-Authenticate"] = 'Basic realm="kagami"';
+    if (shown.status === 405) headers["Allow"] = "GET, HEAD";
+    const body = encoder.encode(shown.body());
+    headers["Content-Type"] = "application/json";
+    headers["Content-Length"] = String(body.length);
+    return {
+      status: shown.status,
+      headers,
+      body: request.method === "HEAD" ? undefined : body,
+      facts: { ...facts, error },
+    };
+  }
+}
+
+const V2_HEADERS = { "Docker-Distribution-API-Version": "registry/2.0" } as const;
+
+/** What clients are told: internals stay in the log, and whatever fails lets them go upstream. */
+function asDistributionError(error: unknown, path?: DistributionPath): DistributionError {
+  if (error instanceof DistributionError) return error;
+  if (error instanceof RangeNotSatisfiableError) {
+    return new DistributionError("UNSUPPORTED", error.message, { status: 416 });
+  }
+  if (error instanceof NotFoundError) return unknown(path, error.message);
+  const message = "this mirror cannot serve the content now, go to the upstream registry";
+  return new DistributionError(codeFor(path), message, { status: 503, cause: error });
+}
+
+function codeFor(path: DistributionPath | undefined): "MANIFEST_UNKNOWN" | "BLOB_UNKNOWN" {
+  return path?.kind === "manifests" ? "MANIFEST_UNKNOWN" : "BLOB_UNKNOWN";
+}
+
+function unknown(path: DistributionPath | undefined, message: string): DistributionError {
+  return new DistributionError(codeFor(path), message, {
+    ...(path === undefined ? {} : { detail: { key: path.key } }),
+  });
+}
+
+function rangeHeader(request: RegistryRequest, digest: Digest): string | undefined {
+  return rangeApplies(conditions(request), digest) ? request.header("range") : undefined;
+}
+
+function conditions(request: RegistryRequest): Parameters<typeof evaluatePreconditions>[0] {
+  return {
+    "if-match": request.header("if-match"),
+    "if-none-match": request.header("if-none-match"),
+    "if-range": request.header("if-range"),
+  };
+}
+
+function closeBody(body: Content["body"]): void {
+  // A reader that fails to close has nothing left that anybody waits for.
+  if (body !== undefined && "close" in body) body.close().catch(() => {});
+}
+
+function text(
+  request: RegistryRequest,
+  status: number,
+  content: string,
+  facts: AnswerFacts,
+  contentType = "text/plain; charset=utf-8",
+): RegistryAnswer {
+  const body = encoder.encode(content);
+  const headers: Record<string, string> = {
+    "Content-Type": contentType,
+    "Content-Length": String(body.length),
+    ...(facts.handler === "v2" ? V2_HEADERS : {}),
+  };
+  return { status, headers, body: request.method === "HEAD" ? undefined : body, facts };
+}

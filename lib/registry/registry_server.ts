@@ -1,0 +1,207 @@
+/**
+ * Carries requests from sockets to the registry and its answers back.
+ *
+ * `node:http` with own buffers, since `Deno.serve` serves large bodies at half of its speed
+ * (docs/architecture, "Measured choices").
+ *
+ * @module
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Registry, RegistryAnswer, RegistryRequest } from "./registry.ts";
+import { BodySender, ClientGoneError } from "./send_body.ts";
+
+/** Longest request head in bytes; containerd sends below 1 KiB. */
+export const MAX_REQUEST_HEAD_BYTES = 16 * 1024;
+
+/** How long an idle connection is kept, in milliseconds; containerd reuses connections between layers. */
+export const KEEP_ALIVE_MS = 75_000;
+
+/** Time for a client to send its request head, in milliseconds. */
+export const REQUEST_HEAD_MS = 10_000;
+
+/** A request that has been answered. */
+export interface Exchange {
+  readonly method: string;
+  readonly path: string;
+  /** Label of metrics, as in Spegel: `/v2/*`, `/readyz`, `/livez`. */
+  readonly handler: string;
+  readonly status: number;
+  /** Bytes of the body that were sent. */
+  readonly bytes: number;
+  readonly seconds: number;
+  /** True if the whole answer was handed to the client. */
+  readonly complete: boolean;
+  readonly answer: RegistryAnswer;
+}
+
+/** Observer of requests, for metrics. */
+export interface ExchangeObserver {
+  started(handler: string): void;
+  finished(exchange: Exchange): void;
+}
+
+/** Options of {@linkcode RegistryServer}. */
+export interface RegistryServerOptions {
+  readonly registry: Registry;
+  readonly log: Logger;
+  readonly observer?: ExchangeObserver;
+  readonly sender?: BodySender;
+}
+
+/** The registry's HTTP server. */
+export class RegistryServer {
+  readonly #options: RegistryServerOptions;
+  readonly #server: Server;
+  readonly #sender: BodySender;
+  #inFlight = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(options: RegistryServerOptions) {
+    this.#options = options;
+    this.#sender = options.sender ?? new BodySender();
+    this.#server = createServer({
+      maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
+      headersTimeout: REQUEST_HEAD_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    }, (request, response) => void this.#serve(request, response));
+  }
+
+  /**
+   * Starts to listen.
+   *
+   * @param address Where to.
+   * @returns The port.
+   * @throws {UnavailableError} If the address cannot be used.
+   */
+  listen(address: ListenAddress): Promise<number> {
+    return listen(this.#server, address);
+  }
+
+  /**
+   * Stops listening, lets running transfers finish, and ends those that need longer.
+   *
+   * @param graceMs How long transfers may take, in milliseconds.
+   */
+  async close(graceMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#idle = resolve;
+    if (this.#inFlight === 0) resolve();
+    await closeServer(this.#server, promise, graceMs);
+  }
+
+  async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedAt = performance.now();
+    const request = toRequest(incoming, response);
+    const handler = handlerLabel(request?.url.pathname);
+    const { registry, observer, log } = this.#options;
+    this.#inFlight += 1;
+    observer?.started(handler);
+    // A client that goes away must not end the process; what it means is decided where bytes are written.
+    response.on("error", () => {});
+    try {
+      if (request === undefined) {
+        response.writeHead(400, { "Content-Length": "0", "Connection": "close" }).end();
+        return;
+      }
+      const { answer, bytes, complete } = await this.#send(
+        request,
+        response,
+        await registry.answer(request),
+      );
+      const seconds = (performance.now() - startedAt) / 1000;
+      const path = request.url.pathname;
+      const { status } = answer;
+      const { method } = request;
+      const exchange = { method, path, handler, status, bytes, seconds, complete, answer };
+      observer?.finished(exchange);
+      logExchange(log, exchange, incoming);
+    } catch (error) {
+      log.error("request failed", { path: request?.url.pathname, error });
+      response.destroy();
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#idle?.();
+    }
+  }
+
+  async #send(
+    request: RegistryRequest,
+    response: ServerResponse,
+    answer: RegistryAnswer,
+  ): Promise<{ answer: RegistryAnswer; bytes: number; complete: boolean }> {
+    const { body } = answer;
+    const writeHead = () => void response.writeHead(answer.status, answer.headers);
+    if (body === undefined || body instanceof Uint8Array) {
+      writeHead();
+      response.end(body);
+      return { answer, bytes: body?.length ?? 0, complete: true };
+    }
+    const close = () => void body.close();
+    request.signal.addEventListener("abort", close, { once: true });
+    try {
+      const bytes = await this.#sender.send(response, body, writeHead);
+      response.end();
+      return { answer, bytes, complete: true };
+    } catch (error) {
+      if (!response.headersSent && !request.signal.aborted) {
+        const failure = this.#options.registry.failure(request, error, answer.facts);
+        return await this.#send(request, response, failure);
+      }
+      // The body is incomplete or wrong: only a broken connection tells the client so.
+      response.destroy();
+      return {
+        answer: { ...answer, facts: { ...answer.facts, error } },
+        bytes: 0,
+        complete: false,
+      };
+    } finally {
+      request.signal.removeEventListener("abort", close);
+      await body.close();
+    }
+  }
+}
+
+function toRequest(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): RegistryRequest | undefined {
+  const url = URL.parse(incoming.url ?? "", "http://mirror.invalid");
+  if (url === null) return undefined;
+  const abort = new AbortController();
+  response.once("close", () => abort.abort());
+  return {
+    method: incoming.method ?? "",
+    url,
+    header(name) {
+      const value = incoming.headers[name];
+      return Array.isArray(value) ? value.join(", ") : value;
+    },
+    signal: abort.signal,
+  };
+}
+
+function handlerLabel(pathname: string | undefined): string {
+  if (pathname === "/readyz" || pathname === "/livez") return pathname;
+  return pathname === "/v2" || pathname?.startsWith("/v2/") ? "/v2/*" : "/*";
+}
+
+function logExchange(log: Logger, exchange: Exchange, incoming: IncomingMessage): void {
+  const { facts } = exchange.answer;
+  if (facts.handler === "readyz" || facts.handler === "livez") return;
+  const failed = !exchange.complete && !(facts.error instanceof ClientGoneError);
+  if (!failed && !log.enabled("DEBUG")) return;
+  log[failed ? "warn" : "debug"](failed ? "answer was broken off" : "request", {
+    method: exchange.method,
+    path: exchange.path,
+    status: exchange.status,
+    bytes: exchange.bytes,
+    latency: `${(exchange.seconds * 1000).toFixed(1)}ms`,
+    ip: incoming.socket.remoteAddress,
+    handler: facts.handler,
+    registry: facts.registry,
+    source: facts.source,
+    error: facts.error,
+  });
+}

@@ -1,0 +1,195 @@
+/**
+ * Keeps what the router advertises equal to what the store holds.
+ *
+ * Events only say *when* to look; the listing is the truth. It costs some ten milliseconds for thousands of
+ * images, and no event that was missed, reordered or misread can make the advertised state wrong for longer than
+ * until the next look.
+ *
+ * @module
+ */
+import type { ReferenceFilter } from "../oci/filter.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Router } from "../routing/router.ts";
+import type { Store, StoreEntry } from "../store/store.ts";
+
+/** Time from a change to the look at the store, in milliseconds; changes within it share one look. */
+export const DEBOUNCE_MS = 100;
+
+/** Looks may use at most one part in so many of the time, however fast changes come. */
+export const MAX_WALK_SHARE = 10;
+
+/** Time between looks without any change, in milliseconds. */
+export const WALK_INTERVAL_MS = 60_000;
+
+/** Time until the next try when the store could not be listed, in milliseconds. */
+export const RETRY_MS = 2000;
+
+/** Label for content whose origin is not known. */
+export const UNKNOWN_REGISTRY = "unknown";
+
+/** Numbers of advertised keys, by registry. */
+export interface AdvertisedCounts {
+  readonly tags: ReadonlyMap<string, number>;
+  readonly images: ReadonlyMap<string, number>;
+  readonly contents: ReadonlyMap<string, number>;
+}
+
+/** Options of {@linkcode Sync}. */
+export interface SyncOptions {
+  readonly store: Store;
+  readonly router: Router;
+  readonly filter: ReferenceFilter;
+  readonly log: Logger;
+  /** Called after each look. */
+  readonly onAdvertised?: (counts: AdvertisedCounts) => void;
+  /** Default: {@linkcode DEBOUNCE_MS}. */
+  readonly debounceMs?: number;
+  /** Default: {@linkcode WALK_INTERVAL_MS}. */
+  readonly intervalMs?: number;
+}
+
+/** Ties a store to a router. */
+export class Sync {
+  readonly #options: SyncOptions;
+  #advertised = new Set<string>();
+  #dirty = Promise.withResolvers<void>();
+
+  constructor(options: SyncOptions) {
+    this.#options = options;
+  }
+
+  /** Number of keys that are advertised. */
+  get size(): number {
+    return this.#advertised.size;
+  }
+
+  /**
+   * Runs until the signal is aborted.
+   *
+   * @param signal Ends the loop.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const watching = this.#watch(signal);
+    const interval = this.#options.intervalMs ?? WALK_INTERVAL_MS;
+    // The store's first event says that no later change can be missed; a look before it would be in vain.
+    await this.#change(interval, signal);
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      const succeeded = await this.#walk();
+      const durationMs = performance.now() - startedAt;
+      const pauseMs = this.#options.debounceMs ?? DEBOUNCE_MS;
+      await this.#change(succeeded ? interval : RETRY_MS, signal);
+      await sleep(Math.max(pauseMs, durationMs * (MAX_WALK_SHARE - 1)), signal);
+    }
+    await watching;
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { store, log } = this.#options;
+    while (!signal.aborted) {
+      try {
+        for await (const _event of store.watch(signal)) this.#dirty.resolve();
+      } catch (error) {
+        log.error("watching the store failed, starting anew", { store: store.name, error });
+      }
+      await sleep(RETRY_MS, signal);
+    }
+  }
+
+  /** Waits for a change, at most so long. */
+  async #change(waitMs: number, signal: AbortSignal): Promise<void> {
+    const abort = new AbortController();
+    await Promise.race([
+      this.#dirty.promise,
+      sleep(waitMs, AbortSignal.any([signal, abort.signal])),
+    ]);
+    abort.abort();
+  }
+
+  /**
+   * Looks at the store once and brings the router in line.
+   *
+   * @returns False if the store could not be listed or the router could not be told.
+   */
+  async #walk(): Promise<boolean> {
+    const { store, router, log, onAdvertised } = this.#options;
+    // Renewed before the listing: what changes while it runs leads to another look.
+    this.#dirty = Promise.withResolvers();
+    try {
+      const entries = (await store.list()).filter((entry) => this.#isMirrored(entry));
+      const keys = new Set(entries.map((entry) => entry.key));
+      const added = [...keys].filter((key) => !this.#advertised.has(key));
+      const gone = [...this.#advertised].filter((key) => !keys.has(key));
+      if (gone.length > 0) await router.withdraw(gone);
+      if (added.length > 0) await router.advertise(added);
+      this.#advertised = keys;
+      if (added.length > 0 || gone.length > 0) {
+        log.debug("advertised state changed", {
+          added: added.length,
+          withdrawn: gone.length,
+          keys: keys.size,
+        });
+      }
+      onAdvertised?.(countByRegistry(entries));
+      return true;
+    } catch (error) {
+      log.warn("cannot bring the advertised state in line with the store, trying again", {
+        store: store.name,
+        error,
+      });
+      return false;
+    }
+  }
+
+  #isMirrored(entry: StoreEntry): boolean {
+    const { filter } = this.#options;
+    if (filter.passesAll) return true;
+    if (entry.kind === "tag") {
+      const reference = tryParse(entry.key);
+      return reference !== undefined && filter.allows(reference);
+    }
+    return entry.sources.some((source) => filter.allows(source));
+  }
+}
+
+function tryParse(key: string): ReturnType<typeof parseReference> | undefined {
+  try {
+    return parseReference(key);
+  } catch {
+    return undefined; // containerd also holds names that are no references, e.g. of imported images.
+  }
+}
+
+function countByRegistry(entries: readonly StoreEntry[]): AdvertisedCounts {
+  const counts = {
+    tags: new Map<string, number>(),
+    images: new Map<string, number>(),
+    contents: new Map<string, number>(),
+  };
+  for (const { kind, sources } of entries) {
+    const registries = new Set(sources.map((source) => source.registry));
+    if (registries.size === 0) registries.add(UNKNOWN_REGISTRY);
+    for (const registry of registries) {
+      if (kind === "tag") increment(counts.tags, registry);
+      else increment(counts.contents, registry);
+      if (kind === "image") increment(counts.images, registry);
+    }
+  }
+  return counts;
+}
+
+function increment(map: Map<string, number>, key: string): void {
+  map.set(key, (map.get(key) ?? 0) + 1);
+}
+
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const wake = () => resolve();
+  const timer = setTimeout(wake, ms);
+  signal.addEventListener("abort", wake, { once: true });
+  await promise;
+  clearTimeout(timer);
+  signal.removeEventListener("abort", wake);
+}

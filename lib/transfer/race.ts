@@ -1,0 +1,113 @@
+/**
+ * Asks candidates one after the other, the next one early when the current one is slow; the first good answer
+ * wins.
+ *
+ * @module
+ */
+import { PeerError } from "../errors.ts";
+import type { Peer } from "../routing/router.ts";
+import type { Candidates } from "./candidates.ts";
+
+/** Options of {@linkcode race}. */
+export interface RaceOptions<T> {
+  /** Longest wait in milliseconds for a candidate while none is being asked: the resolve timeout. */
+  readonly waitMs: number;
+  /** After this many milliseconds without an answer one more candidate is asked beside the others. */
+  readonly hedgeMs: number;
+  /** Most candidates that are asked. */
+  readonly maxAttempts: number;
+  /** Longest duration of all of it in milliseconds. */
+  readonly deadlineMs: number;
+  /** Asks one candidate. The signal is aborted when its answer is not wanted any more. */
+  readonly attempt: (peer: Peer, signal: AbortSignal) => Promise<T>;
+  /** Frees an answer that came too late to win. */
+  readonly discard: (answer: T) => void;
+  /** Ends the race. */
+  readonly signal?: AbortSignal;
+}
+
+/** How a race ended: with an answer, or with what every candidate failed with. */
+export type RaceResult<T> =
+  | { readonly won: true; readonly answer: T }
+  | { readonly won: false; readonly failures: readonly unknown[] };
+
+interface Outcome<T> {
+  readonly abort: AbortController;
+  readonly result: { readonly answer: T } | { readonly error: unknown };
+}
+
+/**
+ * Runs the race.
+ *
+ * @param candidates Where the peers come from.
+ * @param options Limits, and how to ask.
+ * @returns The first good answer, or all failures.
+ */
+export async function race<T>(
+  candidates: Candidates,
+  options: RaceOptions<T>,
+): Promise<RaceResult<T>> {
+  const running = new Map<AbortController, Promise<Outcome<T>>>();
+  const failures: unknown[] = [];
+  const over = new AbortController();
+  const stop = () => over.abort();
+  const timer = setTimeout(stop, options.deadlineMs);
+  options.signal?.addEventListener("abort", stop, { once: true });
+  if (options.signal?.aborted) stop();
+  let started = 0;
+  try {
+    while (!over.signal.aborted) {
+      if (started < options.maxAttempts) {
+        const peer = running.size === 0
+          ? await candidates.next(options.waitMs, over.signal)
+          : candidates.take();
+        if (peer !== undefined) {
+          started += 1;
+          const abort = new AbortController();
+          running.set(abort, settle(abort, options.attempt(peer, abort.signal)));
+        }
+      }
+      if (running.size === 0) return { won: false, failures };
+      const outcome = await firstOf(running.values(), options.hedgeMs, over.signal);
+      if (outcome === undefined) continue;
+      running.delete(outcome.abort);
+      if ("answer" in outcome.result) return { won: true, answer: outcome.result.answer };
+      failures.push(outcome.result.error);
+    }
+    failures.push(new PeerError(`no peer answered within ${options.deadlineMs} ms`));
+    return { won: false, failures };
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", stop);
+    for (const [abort, pending] of running) {
+      abort.abort();
+      pending.then(({ result }) => {
+        if ("answer" in result) options.discard(result.answer);
+      });
+    }
+  }
+}
+
+function settle<T>(abort: AbortController, attempt: Promise<T>): Promise<Outcome<T>> {
+  return attempt.then(
+    (answer) => ({ abort, result: { answer } }),
+    (error) => ({ abort, result: { error } }),
+  );
+}
+
+async function firstOf<T>(
+  pending: Iterable<Promise<T>>,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const wake = () => resolve(undefined);
+  const timer = setTimeout(wake, waitMs);
+  signal.addEventListener("abort", wake, { once: true });
+  try {
+    return await Promise.race([...pending, promise]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", wake);
+  }
+}
