@@ -1,0 +1,98 @@
+/**
+ * IP addresses of peers, from multiaddrs.
+ *
+ * @module
+ */
+import type { Multiaddr } from "@multiformats/multiaddr";
+import type { Connection } from "@libp2p/interface";
+
+const CODE_IP4 = 4;
+const CODE_IP6 = 41;
+const CODE_P2P = 421;
+
+/**
+ * The IP address of a multiaddr.
+ *
+ * @param address The multiaddr.
+ * @returns IPv4 or IPv6 literal; an IPv4 address mapped into IPv6 as IPv4; undefined if there is none.
+ */
+export function ipOf(address: Multiaddr): string | undefined {
+  const first = address.getComponents().find(({ code }) => code === CODE_IP4 || code === CODE_IP6);
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(first?.value ?? "");
+  return mapped?.[1] ?? first?.value;
+}
+
+/**
+ * Says whether an address reaches only the node itself.
+ *
+ * @param ip IPv4 or IPv6 literal.
+ * @returns True for loopback.
+ */
+export function isLoopback(ip: string): boolean {
+  return ip === "::1" || ip.startsWith("127.");
+}
+
+function isLinkLocal(ip: string): boolean {
+  // Useless without the zone, which multiaddrs of peers do not carry.
+  return /^fe[89ab]/i.test(ip);
+}
+
+/**
+ * Leaves out what is not to be announced: loopback, unless there is nothing else.
+ *
+ * @param addresses Multiaddrs of this node.
+ * @returns Those to announce.
+ */
+export function announceable(addresses: Multiaddr[]): Multiaddr[] {
+  const others = addresses.filter((address) => {
+    const ip = ipOf(address);
+    return ip === undefined || (!isLoopback(ip) && !isLinkLocal(ip));
+  });
+  return others.length > 0 ? others : addresses;
+}
+
+/**
+ * Takes the peer ID off a multiaddr, as messages of the DHT carry addresses without it.
+ *
+ * @param address The multiaddr.
+ * @returns It, without `/p2p/…`.
+ */
+export function withoutPeerId(address: Multiaddr): Multiaddr {
+  return address.decapsulateCode(CODE_P2P);
+}
+
+/**
+ * The peer ID of a multiaddr.
+ *
+ * @param address The multiaddr.
+ * @returns Its text, or undefined if there is none.
+ */
+export function peerIdOf(address: Multiaddr): string | undefined {
+  return address.getComponents().findLast(({ code }) => code === CODE_P2P)?.value;
+}
+
+/**
+ * IP addresses of a peer, best first: where a connection of ours reached it; where it connected from, if it
+ * announces that; what it announces; where it connected from otherwise (which may be a NAT's address).
+ *
+ * @param connections Open connections to the peer.
+ * @param announced Multiaddrs it announces.
+ * @returns IP addresses, loopback and link-local only if there are no others.
+ */
+export function rankAddresses(
+  connections: readonly Pick<Connection, "direction" | "remoteAddr">[],
+  announced: readonly Multiaddr[],
+): string[] {
+  const announcedIps = announced.map(ipOf).filter((ip) => ip !== undefined);
+  const reached: string[] = [];
+  const cameFrom: string[] = [];
+  for (const { direction, remoteAddr } of connections) {
+    const ip = ipOf(remoteAddr);
+    if (ip === undefined) continue;
+    (direction === "outbound" ? reached : cameFrom).push(ip);
+  }
+  const confirmed = cameFrom.filter((ip) => announcedIps.includes(ip));
+  const all = [...new Set([...reached, ...confirmed, ...announcedIps, ...cameFrom])];
+  const usable = all.filter((ip) => !isLoopback(ip) && !isLinkLocal(ip));
+  return usable.length > 0 ? usable : all;
+}
