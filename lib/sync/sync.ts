@@ -11,6 +11,7 @@ import type { ReferenceFilter } from "../oci/filter.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Router } from "../routing/router.ts";
+import { sleep } from "../sleep.ts";
 import type { Store, StoreEntry } from "../store/store.ts";
 
 /** Time from a change to the look at the store, in milliseconds; changes within it share one look. */
@@ -181,15 +182,4 @@ function countByRegistry(entries: readonly StoreEntry[]): AdvertisedCounts {
 
 function increment(map: Map<string, number>, key: string): void {
   map.set(key, (map.get(key) ?? 0) + 1);
-}
-
-async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const wake = () => resolve();
-  const timer = setTimeout(wake, ms);
-  signal.addEventListener("abort", wake, { once: true });
-  await promise;
-  clearTimeout(timer);
-  signal.removeEventListener("abort", wake);
 }

@@ -1,0 +1,22 @@
+/**
+ * Waiting that ends with an abort signal.
+ *
+ * @module
+ */
+
+/**
+ * Waits.
+ *
+ * @param ms How long, in milliseconds.
+ * @param signal Ends the wait early, without an error.
+ */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const wake = () => resolve();
+  const timer = setTimeout(wake, ms);
+  signal?.addEventListener("abort", wake, { once: true });
+  await promise;
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", wake);
+}

@@ -1,0 +1,194 @@
+/**
+ * containerd's content and image store.
+ *
+ * @module
+ */
+import { NotFoundError, UnavailableError } from "../../errors.ts";
+import { type Digest, isDigest, splitDigest } from "../../oci/digest.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { checkRange, FileReader } from "../file_reader.ts";
+import { imageEntries, type StoredContent } from "../image_entries.ts";
+import { ManifestInspector } from "../manifest_inspector.ts";
+import type {
+  ByteRange,
+  ContentReader,
+  Descriptor,
+  Source,
+  Store,
+  StoreEntry,
+  StoreEvent,
+  StoreStatus,
+} from "../store.ts";
+import { ContainerdClient, LIST_TIMEOUT_MS } from "./containerd_client.ts";
+import { ContainerdWatcher } from "./containerd_watcher.ts";
+import { GrpcReader } from "./grpc_reader.ts";
+import { METHODS, type StringMap } from "./schema.ts";
+
+/** Label with the repositories that a content was pulled from, separated by commas; the host has no port. */
+export const SOURCE_LABEL_PREFIX = "containerd.io/distribution.source.";
+
+/** Labels with the digests that a content refers to. */
+export const CHILD_LABEL_PREFIX = "containerd.io/gc.ref.content";
+
+/** Time limit of the question whether containerd is there, in milliseconds. */
+export const STATUS_TIMEOUT_MS = 1000;
+
+/** Options of {@linkcode ContainerdStore}. */
+export interface ContainerdStoreOptions {
+  /** Path of containerd's socket. */
+  readonly sock: string;
+  /** containerd namespace, `k8s.io` on Kubernetes nodes. */
+  readonly namespace: string;
+  /** containerd's content directory, as this process sees it. */
+  readonly contentPath: string;
+  readonly log: Logger;
+}
+
+/** Store over a running containerd. Not there yet, or restarted: calls fail until it is back. */
+export class ContainerdStore implements Store {
+  readonly name = "containerd";
+  readonly #client: ContainerdClient;
+  readonly #contentPath: string;
+  readonly #watcher: ContainerdWatcher;
+  readonly #inspector = new ManifestInspector();
+
+  /**
+   * @param options Socket, namespace, and content directory.
+   */
+  constructor(options: ContainerdStoreOptions) {
+    this.#client = new ContainerdClient(options);
+    this.#contentPath = options.contentPath;
+    this.#watcher = new ContainerdWatcher({
+      client: this.#client,
+      namespace: options.namespace,
+      contentPath: options.contentPath,
+      log: options.log,
+    });
+  }
+
+  async resolve(reference: string): Promise<Digest> {
+    const { image } = await this.#client.call(METHODS.getImage, { name: reference });
+    const digest = image?.target?.digest ?? "";
+    if (isDigest(digest)) return digest;
+    throw new NotFoundError(`image ${reference} points to no digest`);
+  }
+
+  async descriptor(digest: Digest): Promise<Descriptor> {
+    const size = await this.#size(digest);
+    const { mediaType } = await this.#inspector.inspect(digest, () => this.#open(digest, size));
+    return { digest, mediaType, size };
+  }
+
+  async open(digest: Digest, range?: ByteRange): Promise<ContentReader> {
+    try {
+      return await this.#openFile(digest, range);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    }
+    return this.#openCall(digest, await this.#size(digest), range);
+  }
+
+  async #open(digest: Digest, size: number): Promise<ContentReader> {
+    try {
+      return await this.#openFile(digest);
+    } catch (error) {
+      if (error instanceof NotFoundError) return this.#openCall(digest, size);
+      throw error;
+    }
+  }
+
+  async #openFile(digest: Digest, range?: ByteRange): Promise<ContentReader> {
+    const { algorithm, hex } = splitDigest(digest);
+    const path = `${this.#contentPath}/blobs/${algorithm}/${hex}`;
+    try {
+      return await FileReader.open(path, range);
+    } catch (cause) {
+      if (cause instanceof Deno.errors.PermissionDenied) {
+        throw new UnavailableError(`may not read ${path}; Kagami needs read access to it`, {
+          cause,
+        });
+      }
+      throw cause;
+    }
+  }
+
+  #openCall(digest: Digest, size: number, range?: ByteRange): ContentReader {
+    checkRange(range, size);
+    return new GrpcReader(this.#client, digest, size, range ?? { start: 0, end: size - 1 });
+  }
+
+  async #size(digest: Digest): Promise<number> {
+    const { info } = await this.#client.call(METHODS.contentInfo, { digest });
+    if (info === null) throw new NotFoundError(`no content ${digest}`);
+    return Number(info.size);
+  }
+
+  async list(): Promise<StoreEntry[]> {
+    const [{ images }, contents] = await Promise.all([
+      this.#client.call(METHODS.listImages, { filters: [] }, LIST_TIMEOUT_MS),
+      this.#contents(),
+    ]);
+    const names = images.flatMap(({ name, target }) => {
+      const digest = target?.digest ?? "";
+      return isDigest(digest) ? [{ name, target: digest }] : [];
+    });
+    return imageEntries(names, contents);
+  }
+
+  async #contents(): Promise<Map<Digest, StoredContent>> {
+    const contents = new Map<Digest, StoredContent>();
+    const call = this.#client.stream(METHODS.listContent, { filters: [] }, LIST_TIMEOUT_MS);
+    try {
+      for await (const { info } of call as AsyncIterable<{ info: ContentInfo[] }>) {
+        for (const { digest, labels } of info) {
+          if (isDigest(digest)) contents.set(digest, storedContent(labels));
+        }
+      }
+    } catch (error) {
+      throw this.#client.asStoreError(error);
+    } finally {
+      call.cancel();
+    }
+    return contents;
+  }
+
+  watch(signal: AbortSignal): AsyncIterable<StoreEvent> {
+    return this.#watcher.watch(signal);
+  }
+
+  async status(): Promise<StoreStatus> {
+    try {
+      const { version } = await this.#client.call(METHODS.version, {}, STATUS_TIMEOUT_MS);
+      return { ready: true, detail: `containerd ${version}` };
+    } catch (error) {
+      return { ready: false, detail: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  close(): Promise<void> {
+    this.#client.close();
+    return Promise.resolve();
+  }
+}
+
+interface ContentInfo {
+  readonly digest: string;
+  readonly labels: StringMap;
+}
+
+/** Reads sources and children from a content's labels. */
+function storedContent(labels: StringMap): StoredContent {
+  const sources: Source[] = [];
+  const children: Digest[] = [];
+  for (const [label, value] of Object.entries(labels)) {
+    if (label.startsWith(SOURCE_LABEL_PREFIX)) {
+      const registry = label.slice(SOURCE_LABEL_PREFIX.length);
+      for (const repository of value.split(",")) {
+        if (repository !== "") sources.push({ registry, repository });
+      }
+    } else if (label.startsWith(CHILD_LABEL_PREFIX) && isDigest(value)) {
+      children.push(value);
+    }
+  }
+  return { sources, children };
+}

@@ -1,0 +1,107 @@
+/**
+ * Reads a content from a file.
+ *
+ * @module
+ */
+import { NotFoundError, RangeNotSatisfiableError, VerificationError } from "../errors.ts";
+import type { ByteRange, ContentReader } from "./store.ts";
+
+/** Reader of a file or of a part of it. The open descriptor keeps the bytes readable after a deletion. */
+export class FileReader implements ContentReader {
+  readonly size: number;
+  readonly start: number;
+  readonly end: number;
+  readonly version: string;
+  readonly #file: Deno.FsFile;
+  #left: number;
+  #reading = false;
+  #closed = false;
+
+  private constructor(file: Deno.FsFile, info: Deno.FileInfo, range: ByteRange) {
+    this.#file = file;
+    this.size = info.size;
+    this.start = range.start;
+    this.end = range.end;
+    this.version = `${info.ino}-${info.size}-${info.mtime?.getTime()}`;
+    this.#left = range.end - range.start + 1;
+  }
+
+  /**
+   * Opens a file.
+   *
+   * @param path Path of the file.
+   * @param range Part to read; all of it when left out.
+   * @returns The reader, which must be closed.
+   * @throws {NotFoundError} If there is no such file.
+   * @throws {RangeNotSatisfiableError} If the range does not lie within the file.
+   */
+  static async open(path: string, range?: ByteRange): Promise<FileReader> {
+    const file = await openFile(path);
+    try {
+      const info = await file.stat();
+      if (!info.isFile) throw new NotFoundError(`${path} is not a file`);
+      checkRange(range, info.size);
+      const whole = range ?? { start: 0, end: info.size - 1 };
+      if (whole.start > 0) await file.seek(whole.start, Deno.SeekMode.Start);
+      return new FileReader(file, info, whole);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  async read(into: Uint8Array): Promise<number> {
+    if (this.#closed) throw new VerificationError("the reader is closed");
+    if (this.#left === 0) return 0;
+    const part = into.length > this.#left ? into.subarray(0, this.#left) : into;
+    this.#reading = true;
+    try {
+      const count = await this.#file.read(part);
+      if (count === null) {
+        throw new VerificationError(`file ended ${this.#left} bytes early, at ${this.size}`);
+      }
+      this.#left -= count;
+      return count;
+    } finally {
+      this.#reading = false;
+      if (this.#closed) this.#file.close();
+    }
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      // A descriptor that is closed under a running read could be reused by another file.
+      if (!this.#reading) this.#file.close();
+    }
+    return Promise.resolve();
+  }
+}
+
+async function openFile(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path, { read: true });
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new NotFoundError(`no file ${path}`, { cause });
+    }
+    throw cause;
+  }
+}
+
+/**
+ * Checks a range against a size.
+ *
+ * @param range The range; left out it is always right.
+ * @param size Size of the content in bytes.
+ * @throws {RangeNotSatisfiableError} If it does not lie within.
+ */
+export function checkRange(range: ByteRange | undefined, size: number): void {
+  if (range === undefined) return;
+  if (range.start < 0 || range.start > range.end || range.end >= size) {
+    throw new RangeNotSatisfiableError(
+      `range ${range.start}-${range.end} lies outside of ${size} bytes`,
+      size,
+    );
+  }
+}
