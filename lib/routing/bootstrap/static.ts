@@ -59,7 +59,8 @@ export function toMultiaddr(text: string): string {
   const bracketed = match?.[1] !== undefined;
   if (
     host === undefined || (port !== undefined && (Number(port) > 65_535 || Number(port) === 0)) ||
-    (bracketed && isIP(host) !== 6) || (isIP(host) === 0 && !/^[A-Za-z0-9]([A-Za-z0-9.-]*)$/.test(host))
+    (bracketed && isIP(host) !== 6) ||
+    (isIP(host) === 0 && !/^[A-Za-z0-9]([A-Za-z0-9.-]*)$/.test(host))
   ) {
     throw new ConfigError(
       `bootstrap peer ${JSON.stringify(text)} must be a multiaddr or <host>[:<port>]`,

@@ -77,7 +77,9 @@ function toLibp2p(key: KeyObject): PrivateKey {
   const { d, x } = key.export({ format: "jwk" });
   // libp2p takes the seed followed by the public key, as Go's ed25519.PrivateKey.
   return privateKeyFromRaw(
-    Uint8Array.from(Buffer.concat([Buffer.from(d ?? "", "base64url"), Buffer.from(x ?? "", "base64url")])),
+    Uint8Array.from(
+      Buffer.concat([Buffer.from(d ?? "", "base64url"), Buffer.from(x ?? "", "base64url")]),
+    ),
   );
 }
 
@@ -88,7 +90,9 @@ async function writeKey(dataDir: string, path: string, key: KeyObject): Promise<
   try {
     const file = await Deno.open(temporary, { write: true, truncate: true });
     try {
-      await file.write(new TextEncoder().encode(key.export({ type: "pkcs8", format: "pem" }) as string));
+      await file.write(
+        new TextEncoder().encode(key.export({ type: "pkcs8", format: "pem" }) as string),
+      );
       await file.sync();
     } finally {
       file.close();

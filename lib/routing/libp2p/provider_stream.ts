@@ -6,11 +6,7 @@
 import type { Stream } from "@libp2p/interface";
 import { type LengthPrefixedStream, lpStream } from "@libp2p/utils";
 import { PeerError } from "../../errors.ts";
-import {
-  encodeAddProvider,
-  encodePing,
-  type ProviderField,
-} from "./provider_message.ts";
+import { encodeAddProvider, encodePing, type ProviderField } from "./provider_message.ts";
 import type { ProviderKey } from "./provider_key.ts";
 
 /**

@@ -295,7 +295,9 @@ export class RecordStore implements Datastore {
     if (this.#others.size <= this.#maxOtherEntries) return;
     for (const oldest of this.#others.keys()) {
       // Peers whose records are held must stay known; what others stored here by PUT_VALUE goes first.
-      if (oldest.startsWith(PEER_PREFIX) && this.#others.size <= 2 * this.#maxOtherEntries) continue;
+      if (oldest.startsWith(PEER_PREFIX) && this.#others.size <= 2 * this.#maxOtherEntries) {
+        continue;
+      }
       this.#others.delete(oldest);
       return;
     }

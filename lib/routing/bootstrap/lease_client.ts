@@ -1,0 +1,153 @@
+/**
+ * Reads and writes one Lease of the Kubernetes API.
+ *
+ * @see https://kubernetes.io/docs/concepts/architecture/leases/
+ * @module
+ */
+import type { ConfigurationOptions, V1Lease, V1MicroTime } from "@kubernetes/client-node";
+
+/** Folder with the credentials of a pod. */
+const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/** What Kagami keeps in a Lease. */
+export interface LeaseRecord {
+  /** Peer ID of the leader; empty when it has left. */
+  readonly holder: string;
+  /** Multiaddrs of the leader. */
+  readonly addresses: readonly string[];
+  /** How long the leader holds the Lease after its last renewal, in seconds. */
+  readonly durationSeconds: number;
+  /** Number of changes of the leader. */
+  readonly transitions: number;
+  /** Version that the API server gave it; writes on an older version are refused. */
+  readonly version: string;
+}
+
+/** A record to write. */
+export type NewLeaseRecord = Omit<LeaseRecord, "version">;
+
+/** Access to one Lease. */
+export interface LeaseClient {
+  /** @returns The record, or undefined if there is no Lease. */
+  read(signal: AbortSignal): Promise<LeaseRecord | undefined>;
+  /**
+   * Creates the Lease, or replaces a version of it.
+   *
+   * @param record What to write.
+   * @param version The version that is replaced; undefined to create.
+   * @returns What was written, or undefined if somebody else was faster.
+   */
+  write(
+    record: NewLeaseRecord,
+    version: string | undefined,
+    signal: AbortSignal,
+  ): Promise<LeaseRecord | undefined>;
+}
+
+/** Annotation with the leader's multiaddrs, separated by commas. */
+export const ADDRESSES_ANNOTATION = "kagami.dev/addresses";
+
+/** Options of {@linkcode createLeaseClient}. */
+export interface LeaseClientOptions {
+  /** Namespace of the Lease. Default: the pod's own. */
+  readonly namespace?: string;
+  readonly name: string;
+}
+
+/**
+ * Connects to the API server with the pod's credentials.
+ *
+ * @param options Which Lease.
+ * @returns The client. The library behind it is loaded only here: nodes that bootstrap otherwise do not pay for it.
+ */
+export async function createLeaseClient(options: LeaseClientOptions): Promise<LeaseClient> {
+  const { KubeConfig, CoordinationV1Api, Observable, V1MicroTime } = await import(
+    "@kubernetes/client-node"
+  );
+  const config = new KubeConfig();
+  // In a pod: its service account. Elsewhere: KUBECONFIG, as for kubectl.
+  config.loadFromDefault();
+  const api = config.makeApiClient(CoordinationV1Api);
+  const namespace = options.namespace ?? await ownNamespace();
+  const { name } = options;
+  /** Options of a call that the signal ends. */
+  const endedBy = (signal: AbortSignal): ConfigurationOptions => ({
+    middleware: [{
+      pre: (context) => {
+        context.setSignal(signal);
+        return new Observable(Promise.resolve(context));
+      },
+      post: (context) => new Observable(Promise.resolve(context)),
+    }],
+    middlewareMergeStrategy: "append",
+  });
+
+  return {
+    async read(signal) {
+      try {
+        return toRecord(await api.readNamespacedLease({ name, namespace }, endedBy(signal)));
+      } catch (error) {
+        if (statusOf(error) === 404) return undefined;
+        throw error;
+      }
+    },
+    async write(record, version, signal) {
+      const body = toLease(record, { name, namespace, version }, new V1MicroTime());
+      try {
+        const written = version === undefined
+          ? await api.createNamespacedLease({ namespace, body }, endedBy(signal))
+          : await api.replaceNamespacedLease({ name, namespace, body }, endedBy(signal));
+        return toRecord(written);
+      } catch (error) {
+        if (statusOf(error) === 409) return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+async function ownNamespace(): Promise<string> {
+  try {
+    return (await Deno.readTextFile(`${SERVICE_ACCOUNT}/namespace`)).trim();
+  } catch {
+    return "default";
+  }
+}
+
+function statusOf(error: unknown): unknown {
+  return (error as { code?: unknown }).code;
+}
+
+function toRecord(lease: V1Lease): LeaseRecord {
+  const addresses = lease.metadata?.annotations?.[ADDRESSES_ANNOTATION] ?? "";
+  return {
+    holder: lease.spec?.holderIdentity ?? "",
+    addresses: addresses.split(",").filter((address) => address !== ""),
+    durationSeconds: lease.spec?.leaseDurationSeconds ?? 0,
+    transitions: lease.spec?.leaseTransitions ?? 0,
+    version: lease.metadata?.resourceVersion ?? "",
+  };
+}
+
+function toLease(
+  record: NewLeaseRecord,
+  meta: { name: string; namespace: string; version: string | undefined },
+  now: V1MicroTime,
+): V1Lease {
+  return {
+    apiVersion: "coordination.k8s.io/v1",
+    kind: "Lease",
+    metadata: {
+      name: meta.name,
+      namespace: meta.namespace,
+      annotations: { [ADDRESSES_ANNOTATION]: record.addresses.join(",") },
+      ...(meta.version === undefined ? {} : { resourceVersion: meta.version }),
+    },
+    spec: {
+      holderIdentity: record.holder,
+      leaseDurationSeconds: record.durationSeconds,
+      leaseTransitions: record.transitions,
+      renewTime: now,
+    },
+  };
+}

@@ -1,0 +1,451 @@
+/**
+ * Router over a Kademlia DHT that is compatible with Spegel's.
+ *
+ * @module
+ */
+import { noise } from "@libp2p/noise";
+import { yamux } from "@libp2p/yamux";
+import { type Identify, identify } from "@libp2p/identify";
+import type { Libp2p, PeerId, PeerInfo } from "@libp2p/interface";
+import { kadDHT, passthroughMapper } from "@libp2p/kad-dht";
+import { peerIdFromPrivateKey, peerIdFromString } from "@libp2p/peer-id";
+import { type Ping, ping } from "@libp2p/ping";
+import { tcp } from "@libp2p/tcp";
+import { webSockets } from "@libp2p/websockets";
+import type { Multiaddr } from "@multiformats/multiaddr";
+import { createLibp2p } from "libp2p";
+import { UnavailableError } from "../../errors.ts";
+import type { ListenAddress } from "../../net/listen.ts";
+import type { Logger } from "../../observability/logger.ts";
+import { sleep } from "../../sleep.ts";
+import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
+import { Forgotten } from "../forgotten.ts";
+import type { LookupOptions, Peer, Router, RouterStatus } from "../router.ts";
+import { Connector, endpointOf } from "./connector.ts";
+import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
+import { loadIdentity } from "./identity.ts";
+import type { Positioned } from "./keyspace.ts";
+import { keyspacePosition, providerKey } from "./provider_key.ts";
+import { listenMultiaddrs } from "./listen_multiaddrs.ts";
+import { announceable, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
+import { encodeProvider } from "./provider_message.ts";
+import { ProviderStreams } from "./provider_stream.ts";
+import { Publisher } from "./publisher.ts";
+import { RecordStore } from "./record_store.ts";
+
+/** How long a provider record is valid, in milliseconds; the same as Spegel's. */
+export const RECORD_VALIDITY_MS = 19 * 60_000;
+
+/**
+ * Head start of records that are held here before the DHT is walked as well, in milliseconds. Most lookups are over by
+ * then; the walk finds further peers for long transfers.
+ */
+export const WALK_DELAY_MS = 100;
+
+/** Time limit of a message to another node of the DHT, in milliseconds; adapts to what they take in between. */
+export const MESSAGE_TIMEOUT_MS = { min: 300, max: 1000 } as const;
+
+/** Time limit of a lookup in the DHT, in milliseconds. */
+export const LOOKUP_TIMEOUT_MS = 5000;
+
+/** Time limit of a walk to the closest peers, in milliseconds. */
+export const WALK_TIMEOUT_MS = 10_000;
+
+/** A peer that was lost is dialled again after this time, in milliseconds, before it is given up. */
+export const REDIAL_MS = 500;
+
+/** Connections are checked at this interval, and given up without an answer in this time, in milliseconds. */
+export const MONITOR_MS = { interval: 10_000, timeout: 3000 } as const;
+
+/** Most connections. */
+export const MAX_CONNECTIONS = 2000;
+
+/** Options of {@linkcode createLibp2pRouter}. */
+export interface Libp2pRouterOptions {
+  /** Where the DHT listens. */
+  readonly listenAddr: ListenAddress;
+  /** Where it listens for WebSocket connections, for networks that let only HTTP pass. */
+  readonly websocketAddr?: ListenAddress;
+  /** Port of this node's registry, and of all peers' registries. */
+  readonly registryPort: number;
+  /** Folder that keeps the identity. */
+  readonly dataDir?: string;
+  readonly bootstrapper: Bootstrapper;
+  readonly log: Logger;
+}
+
+type Node = Libp2p<{ dht: ReturnType<ReturnType<typeof kadDHT>>; identify: Identify; ping: Ping }>;
+
+/**
+ * Joins the cluster.
+ *
+ * @param options Addresses, identity and bootstrap.
+ * @returns The router, listening; bootstrapping goes on in the background.
+ * @throws {UnavailableError} If it cannot listen.
+ * @throws {ConfigError} If the identity or an address is of no use.
+ */
+export async function createLibp2pRouter(options: Libp2pRouterOptions): Promise<Router> {
+  const { log, listenAddr, websocketAddr } = options;
+  const privateKey = await loadIdentity(options.dataDir, log);
+  const now = () => performance.now();
+  const self = peerIdFromPrivateKey(privateKey);
+  const records = new RecordStore({ self, validity: RECORD_VALIDITY_MS, now });
+  const listen = [
+    ...listenMultiaddrs(listenAddr),
+    ...(websocketAddr === undefined ? [] : listenMultiaddrs(websocketAddr, "/ws")),
+  ];
+  let node: Node;
+  try {
+    node = await createNode({ privateKey, records, listen });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UnavailableError(`router cannot listen on ${listen.join(", ")}: ${reason}`, {
+      cause,
+    });
+  }
+  log.info("router listens", { id: self.toString(), addresses: node.getMultiaddrs().map(String) });
+  return new Libp2pRouter({ ...options, node, records, now });
+}
+
+async function createNode(options: {
+  privateKey: Awaited<ReturnType<typeof loadIdentity>>;
+  records: RecordStore;
+  listen: string[];
+}): Promise<Node> {
+  const node = await createLibp2p({
+    privateKey: options.privateKey,
+    datastore: options.records,
+    addresses: { listen: options.listen, announceFilter: announceable },
+    transports: [tcp(), webSockets()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionGater: { denyDialMultiaddr: () => false },
+    connectionManager: {
+      maxConnections: MAX_CONNECTIONS,
+      // All nodes of a cluster may come at once after an outage; the default lets five a second in.
+      inboundConnectionThreshold: MAX_CONNECTIONS,
+      maxIncomingPendingConnections: MAX_CONNECTIONS,
+      // Kagami dials again itself, and knows when to stop.
+      reconnectRetries: 0,
+    },
+    connectionMonitor: {
+      pingInterval: MONITOR_MS.interval,
+      pingTimeout: { minTimeout: MONITOR_MS.timeout, maxTimeout: MONITOR_MS.timeout },
+    },
+    // Addresses must outlive the records that need them: a provider without addresses makes the answer about all
+    // providers of a key fail. The record store bounds their number.
+    peerStore: { maxAddressAge: Infinity, maxPeerAge: Infinity },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      dht: kadDHT({
+        protocol: DHT_PROTOCOL,
+        clientMode: false,
+        kBucketSize: REPLICATION,
+        peerInfoMapper: passthroughMapper,
+        allowQueryWithZeroPeers: true,
+        networkDialTimeout: {
+          minTimeout: MESSAGE_TIMEOUT_MS.min,
+          maxTimeout: MESSAGE_TIMEOUT_MS.max,
+        },
+        maxInboundStreams: 256,
+        maxOutboundStreams: 256,
+        // Announcing and expiry are the publisher's and the record store's. What is left of kad-dht's own is put off
+        // for as long as a timer can be.
+        reprovide: {
+          validity: RECORD_VALIDITY_MS,
+          threshold: 0,
+          interval: 2 ** 31 - 1,
+          concurrency: 1,
+        },
+      }),
+    },
+  });
+  return node as unknown as Node;
+}
+
+interface RouterParts extends Libp2pRouterOptions {
+  readonly node: Node;
+  readonly records: RecordStore;
+  readonly now: () => number;
+}
+
+/** See {@linkcode createLibp2pRouter}. */
+class Libp2pRouter implements Router {
+  readonly name = "libp2p";
+  readonly #node: Node;
+  readonly #dht: Dht;
+  readonly #records: RecordStore;
+  readonly #registryPort: number;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #forgotten: Forgotten;
+  readonly #streams: ProviderStreams;
+  readonly #publisher: Publisher;
+  readonly #connector: Connector;
+  readonly #abort = new AbortController();
+  readonly #running: Promise<unknown>;
+  /** Peers that were lost and did not answer again. */
+  readonly #dead = new Set<string>();
+  #refreshing = false;
+  #stopping: Promise<void> | undefined;
+
+  constructor(parts: RouterParts) {
+    this.#node = parts.node;
+    // The class has more than its published interface says; `dht.ts` names what is used of it.
+    this.#dht = parts.node.services.dht as unknown as Dht;
+    this.#records = parts.records;
+    this.#registryPort = parts.registryPort;
+    this.#log = parts.log;
+    this.#now = parts.now;
+    this.#forgotten = new Forgotten(parts.now);
+    this.#streams = new ProviderStreams({
+      open: (peer, signal) =>
+        this.#node.dialProtocol(peerIdFromString(peer), DHT_PROTOCOL, { signal }),
+      provider: () =>
+        encodeProvider(
+          this.#node.peerId.toMultihash().bytes,
+          this.#node.getMultiaddrs().map((address) => withoutPeerId(address).bytes),
+        ),
+    });
+    this.#publisher = new Publisher({
+      network: {
+        peers: () => this.#tablePeers(),
+        closestPeers: (key, signal) => this.#closestPeers(key.multihash, signal),
+        send: (peer, keys, signal) => this.#streams.send(peer, keys, signal),
+      },
+      log: parts.log,
+      now: parts.now,
+      random: Math.random,
+    });
+    this.#connector = new Connector({
+      node: {
+        id: this.#node.peerId.toString(),
+        addresses: () => this.#node.getMultiaddrs(),
+        isConnected: (address) => this.#isConnected(address),
+        dial: async (address, signal) => void await this.#node.dial(address, { signal }),
+        peerCount: () => this.#dht.routingTable.size,
+      },
+      bootstrapper: parts.bootstrapper,
+      routerPort: parts.listenAddr.port,
+      log: parts.log,
+    });
+    this.#node.addEventListener("peer:disconnect", this.#onDisconnect);
+    this.#node.addEventListener("peer:connect", this.#onConnect);
+    this.#dht.routingTable.addEventListener("peer:add", this.#onPeerAdded);
+    this.#dht.routingTable.addEventListener("peer:remove", this.#onPeerRemoved);
+    const { signal } = this.#abort;
+    const self = () => this.#node.getMultiaddrs().map(String);
+    this.#running = Promise.allSettled([
+      this.#publisher.run(),
+      this.#connector.run(signal),
+      parts.bootstrapper.run({ self, signal }).catch((error) => {
+        parts.log.error("the bootstrapper failed", { kind: parts.bootstrapper.kind, error });
+      }),
+    ]);
+  }
+
+  async *lookup(key: string, options: LookupOptions = {}): AsyncIterable<Peer> {
+    const abort = new AbortController();
+    const signal = AbortSignal.any([
+      this.#abort.signal,
+      abort.signal,
+      AbortSignal.timeout(LOOKUP_TIMEOUT_MS),
+      ...(options.signal === undefined ? [] : [options.signal]),
+    ]);
+    const seen = new Set<string>();
+    try {
+      for await (const peer of this.#find(key, signal)) {
+        if (signal.aborted) return;
+        if (seen.has(peer.id)) continue;
+        seen.add(peer.id);
+        yield peer;
+        if (seen.size === options.count) return;
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      abort.abort();
+    }
+  }
+
+  /** Peers from the records held here, then from the DHT. */
+  async *#find(key: string, signal: AbortSignal): AsyncGenerator<Peer> {
+    const { cid, recordName } = providerKey(key);
+    let found = false;
+    for (const { peer: id, storedAt } of this.#records.providersOf(recordName)) {
+      if (this.#dead.has(id) || this.#forgotten.has(key, id, storedAt)) continue;
+      const peer = await this.#peer(peerIdFromString(id));
+      if (peer === undefined) continue;
+      found = true;
+      yield peer;
+    }
+    if (found) await sleep(WALK_DELAY_MS, signal);
+    if (signal.aborted || this.#dht.routingTable.size === 0) return;
+    for await (const event of this.#dht.findProviders(cid, { signal })) {
+      if (event.name !== "PROVIDER" && event.name !== "PEER_RESPONSE") continue;
+      for (const provider of event.providers) {
+        const id = provider.id.toString();
+        if (provider.id.equals(this.#node.peerId) || this.#dead.has(id)) continue;
+        if (this.#forgotten.has(key, id)) continue;
+        const peer = await this.#peer(provider.id, provider);
+        if (peer !== undefined) yield peer;
+      }
+    }
+  }
+
+  async #peer(id: PeerId, info?: PeerInfo): Promise<Peer | undefined> {
+    const announced = info?.multiaddrs ?? await this.#storedAddresses(id);
+    const addresses = rankAddresses(this.#node.getConnections(id), announced);
+    if (addresses.length === 0) return undefined;
+    return { id: id.toString(), addresses, registryPort: this.#registryPort };
+  }
+
+  async #storedAddresses(id: PeerId): Promise<Multiaddr[]> {
+    try {
+      return (await this.#node.peerStore.get(id)).addresses.map(({ multiaddr }) => multiaddr);
+    } catch {
+      return []; // Not known; an open connection may still tell an address.
+    }
+  }
+
+  advertise(keys: readonly string[]): Promise<void> {
+    const provided = keys.map(providerKey);
+    for (const { recordName } of provided) this.#records.addOwn(recordName);
+    this.#publisher.add(provided);
+    return Promise.resolve();
+  }
+
+  withdraw(keys: readonly string[]): Promise<void> {
+    for (const key of keys) this.#records.removeOwn(providerKey(key).recordName);
+    this.#publisher.remove(keys);
+    return Promise.resolve();
+  }
+
+  forget(key: string, peer: Peer): void {
+    this.#forgotten.add(key, peer.id);
+  }
+
+  peers(): Peer[] {
+    const peers: Peer[] = [];
+    for (const { peerId } of this.#dht.routingTable.kb.toIterable()) {
+      const addresses = rankAddresses(this.#node.getConnections(peerId), []);
+      if (addresses.length === 0) continue;
+      peers.push({ id: peerId.toString(), addresses, registryPort: this.#registryPort });
+    }
+    return peers;
+  }
+
+  status(): Promise<RouterStatus> {
+    return Promise.resolve(this.#statusNow());
+  }
+
+  #statusNow(): RouterStatus {
+    if (this.#abort.signal.aborted) return { ready: false, detail: "router is stopped" };
+    const { size } = this.#dht.routingTable;
+    if (size > 0) return { ready: true, detail: `${size} peers` };
+    const { answered, others, failure } = this.#connector.state;
+    if (answered && others === 0) return { ready: true, detail: "no other nodes" };
+    return { ready: false, detail: `no peers: ${failure ?? "waiting for them to answer"}` };
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.#node.removeEventListener("peer:disconnect", this.#onDisconnect);
+    this.#node.removeEventListener("peer:connect", this.#onConnect);
+    this.#dht.routingTable.removeEventListener("peer:add", this.#onPeerAdded);
+    this.#dht.routingTable.removeEventListener("peer:remove", this.#onPeerRemoved);
+    this.#abort.abort();
+    this.#publisher.stop();
+    this.#streams.close();
+    await this.#running;
+    await this.#node.stop();
+  }
+
+  #tablePeers(): Positioned[] {
+    const peers = [...this.#dht.routingTable.kb.toIterable()];
+    return peers.map(({ peerId, kadId }) => ({ id: peerId.toString(), position: kadId }));
+  }
+
+  async #closestPeers(multihash: Uint8Array, signal: AbortSignal): Promise<Positioned[]> {
+    const found: Positioned[] = [];
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(WALK_TIMEOUT_MS)]);
+    for await (const event of this.#dht.getClosestPeers(multihash, { signal: bounded })) {
+      if (event.name !== "FINAL_PEER") continue;
+      const { id } = event.peer;
+      if (id.equals(this.#node.peerId)) continue;
+      found.push({ id: id.toString(), position: keyspacePosition(id.toMultihash().bytes) });
+    }
+    return found;
+  }
+
+  #isConnected(address: Multiaddr): boolean {
+    const id = peerIdOf(address);
+    if (id !== undefined) return this.#node.getConnections(peerIdFromString(id)).length > 0;
+    const endpoint = endpointOf(address);
+    return this.#node.getConnections().some((connection) =>
+      endpointOf(connection.remoteAddr) === endpoint
+    );
+  }
+
+  readonly #onConnect = (event: CustomEvent<PeerId>): void => {
+    this.#dead.delete(event.detail.toString());
+  };
+
+  readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
+    void this.#redial(event.detail);
+  };
+
+  /** Dials a lost peer once more; without success it leaves the routing table, which keeps dead peers for long. */
+  async #redial(id: PeerId): Promise<void> {
+    const { signal } = this.#abort;
+    await sleep(REDIAL_MS, signal);
+    if (signal.aborted || this.#node.getConnections(id).length > 0) return;
+    try {
+      await this.#node.dial(id, {
+        signal: AbortSignal.any([signal, AbortSignal.timeout(MESSAGE_TIMEOUT_MS.max)]),
+      });
+    } catch {
+      if (signal.aborted) return;
+      this.#dead.add(id.toString());
+      await this.#dht.routingTable.remove(id).catch(() => {});
+      this.#log.info("lost a peer", { id: id.toString(), peers: this.#dht.routingTable.size });
+    }
+  }
+
+  readonly #onPeerAdded = (event: CustomEvent<PeerId>): void => {
+    const id = event.detail;
+    this.#log.debug("peer joined", { id: id.toString(), peers: this.#dht.routingTable.size });
+    this.#publisher.peerAdded({
+      id: id.toString(),
+      position: keyspacePosition(id.toMultihash().bytes),
+    });
+    void this.#refresh();
+  };
+
+  readonly #onPeerRemoved = (event: CustomEvent<PeerId>): void => {
+    this.#publisher.peerRemoved(event.detail.toString());
+  };
+
+  /** Asks new peers for theirs. A node that knows only its bootstrap peer would take long to learn of the rest. */
+  async #refresh(): Promise<void> {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    const { signal } = this.#abort;
+    try {
+      // Peers come in bursts; one refresh serves them all.
+      await sleep(REFRESH_DELAY_MS, signal);
+      this.#refreshing = false;
+      if (!signal.aborted) await this.#dht.refreshRoutingTable({ signal });
+    } catch (error) {
+      if (!signal.aborted) this.#log.debug("refresh of the routing table failed", { error });
+    }
+  }
+}
+
+/** Pause between a peer that came and the question for its peers, in milliseconds. */
+const REFRESH_DELAY_MS = 200;

@@ -1,0 +1,302 @@
+/**
+ * Tells the network which keys this node provides, and keeps telling it.
+ *
+ * A key's record belongs on the peers closest to it. Up to {@linkcode REPLICATION} nodes these are all nodes, so that
+ * each of them answers lookups from its own memory. In larger clusters keys are sorted by their place and the
+ * closest peers are looked up once for a region of the keyspace. All records for a peer go over one stream.
+ *
+ * @module
+ */
+import type { Logger } from "../../observability/logger.ts";
+import { sleep } from "../../sleep.ts";
+import { REPLICATION } from "./dht.ts";
+import { closest, commonPrefixLength, type Positioned } from "./keyspace.ts";
+import type { ProviderKey } from "./provider_key.ts";
+
+/**
+ * A record is told again after this time at the latest, in milliseconds, as in Spegel: records of 19 minutes
+ * outlive one round that was missed in part.
+ */
+export const REPUBLISH_MS = 15 * 60_000;
+
+/** Share of {@linkcode REPUBLISH_MS} over which rounds are spread at random, so that they do not come in waves. */
+export const REPUBLISH_JITTER = 0.4;
+
+/** How often due keys are looked for, in milliseconds. */
+export const REPUBLISH_TICK_MS = 10_000;
+
+/** Records in one batch to a peer. */
+export const BATCH_SIZE = 256;
+
+/** Peers that are told at the same time. */
+export const PUBLISH_CONCURRENCY = 8;
+
+/** Attempts to tell a peer a batch. What fails then is told in the next round. */
+export const PUBLISH_ATTEMPTS = 3;
+
+/** Pause before another attempt, in milliseconds. */
+export const PUBLISH_RETRY_MS = 1000;
+
+/** How long the peers of a region are taken to be the same, in milliseconds. */
+export const REGION_TTL_MS = 5 * 60_000;
+
+/** Above so many known peers a new one is not sent older keys before the next round. */
+export const MAX_PEERS_FOR_CATCH_UP = 200;
+
+/** What the publisher needs of the network. */
+export interface PublisherNetwork {
+  /** Peers in the routing table. */
+  peers(): readonly Positioned[];
+  /** Walks the DHT to the peers closest to a key. */
+  closestPeers(key: ProviderKey, signal: AbortSignal): Promise<readonly Positioned[]>;
+  /** Tells a peer the keys, and waits until it has taken them. */
+  send(peer: string, keys: readonly ProviderKey[], signal: AbortSignal): Promise<void>;
+}
+
+/** Options of {@linkcode Publisher}. */
+export interface PublisherOptions {
+  readonly network: PublisherNetwork;
+  readonly log: Logger;
+  /** Monotonic clock in milliseconds. */
+  readonly now: () => number;
+  /** Random number in [0, 1). */
+  readonly random: () => number;
+}
+
+interface OwnKey {
+  readonly key: ProviderKey;
+  /** When it is to be told again. */
+  dueAt: number;
+}
+
+/** Keeps the keys of this node announced. */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #keys = new Map<string, OwnKey>();
+  /** Keys that a peer is still to be told, in order. */
+  readonly #pending = new Map<string, Map<string, ProviderKey>>();
+  readonly #sending = new Set<string>();
+  readonly #regions = new Map<string, { readonly peers: readonly Positioned[]; at: number }>();
+  readonly #abort = new AbortController();
+  #locating: Promise<void> = Promise.resolve();
+
+  /**
+   * @param options Network, log, clock and randomness.
+   */
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  /** Number of keys that are kept announced. */
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** Number of records that are still to be told to peers. */
+  get backlog(): number {
+    return [...this.#pending.values()].reduce((sum, keys) => sum + keys.size, 0);
+  }
+
+  /** Announces again what is due, until stopped. */
+  async run(): Promise<void> {
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      await sleep(REPUBLISH_TICK_MS, signal);
+      const now = this.#options.now();
+      const due = [...this.#keys.values()].filter((own) => own.dueAt <= now);
+      this.#publish(due);
+    }
+  }
+
+  /**
+   * Announces keys from now on.
+   *
+   * @param keys The keys.
+   */
+  add(keys: readonly ProviderKey[]): void {
+    const added: OwnKey[] = [];
+    for (const key of keys) {
+      const own = { key, dueAt: 0 };
+      this.#keys.set(key.text, own);
+      added.push(own);
+    }
+    this.#publish(added);
+  }
+
+  /**
+   * Announces keys no longer.
+   *
+   * @param keys The keys.
+   */
+  remove(keys: readonly string[]): void {
+    for (const text of keys) {
+      this.#keys.delete(text);
+      for (const pending of this.#pending.values()) pending.delete(text);
+    }
+  }
+
+  /**
+   * Tells a peer that has come what belongs there.
+   *
+   * @param peer The peer.
+   */
+  peerAdded(peer: Positioned): void {
+    const peers = this.#options.network.peers();
+    if (peers.length > MAX_PEERS_FOR_CATCH_UP) return;
+    const belongs = (key: ProviderKey) =>
+      peers.length <= REPLICATION ||
+      closest(key.position, peers, REPLICATION).some(({ id }) => id === peer.id);
+    for (const { key } of this.#keys.values()) {
+      if (belongs(key)) this.#enqueue(peer.id, key);
+    }
+    this.#regions.clear();
+    this.#send();
+  }
+
+  /**
+   * Forgets what a peer was still to be told.
+   *
+   * @param peer Text of its peer ID.
+   */
+  peerRemoved(peer: string): void {
+    this.#pending.delete(peer);
+  }
+
+  /** Stops. */
+  stop(): void {
+    this.#abort.abort();
+    this.#pending.clear();
+  }
+
+  #publish(keys: readonly OwnKey[]): void {
+    if (keys.length === 0) return;
+    const { now, random } = this.#options;
+    for (const own of keys) {
+      own.dueAt = now() + REPUBLISH_MS * (1 - REPUBLISH_JITTER * random());
+    }
+    // One after the other, so that walks of one call serve the next.
+    this.#locating = this.#locating.then(() => this.#locate(keys.map((own) => own.key)));
+  }
+
+  /** Finds out which peers are to be told which keys. */
+  async #locate(keys: readonly ProviderKey[]): Promise<void> {
+    const peers = this.#options.network.peers();
+    if (peers.length <= REPLICATION) {
+      for (const { id } of peers) {
+        for (const key of keys) this.#enqueue(id, key);
+      }
+      this.#send();
+      return;
+    }
+    const bits = regionBits(peers);
+    const byRegion = Map.groupBy(keys, (key) => regionOf(key.position, bits));
+    for (const [region, regionKeys] of byRegion) {
+      if (this.#abort.signal.aborted) return;
+      const around = await this.#peersAround(region, regionKeys);
+      for (const key of regionKeys) {
+        if (!this.#keys.has(key.text)) continue; // Withdrawn meanwhile.
+        for (const { id } of closest(key.position, around, REPLICATION)) this.#enqueue(id, key);
+      }
+      this.#send();
+    }
+  }
+
+  async #peersAround(
+    region: string,
+    keys: readonly ProviderKey[],
+  ): Promise<readonly Positioned[]> {
+    const { network, now, log } = this.#options;
+    const known = this.#regions.get(region);
+    if (known !== undefined && now() - known.at < REGION_TTL_MS) return known.peers;
+    const found = new Map(network.peers().map((peer) => [peer.id, peer]));
+    // From both ends, since the closest peers of one end need not be those of the other.
+    for (const key of new Set([keys[0]!, keys.at(-1)!])) {
+      try {
+        for (const peer of await network.closestPeers(key, this.#abort.signal)) {
+          found.set(peer.id, peer);
+        }
+      } catch (error) {
+        log.debug("walk to the closest peers failed, using the known ones", { error });
+      }
+    }
+    const peers = [...found.values()];
+    this.#regions.set(region, { peers, at: now() });
+    return peers;
+  }
+
+  #enqueue(peer: string, key: ProviderKey): void {
+    let pending = this.#pending.get(peer);
+    if (pending === undefined) this.#pending.set(peer, pending = new Map());
+    pending.set(key.text, key);
+  }
+
+  /** Starts to tell peers, as many at a time as allowed. */
+  #send(): void {
+    for (const peer of this.#pending.keys()) {
+      if (this.#sending.size >= PUBLISH_CONCURRENCY || this.#abort.signal.aborted) return;
+      if (!this.#sending.has(peer)) void this.#sendTo(peer);
+    }
+  }
+
+  async #sendTo(peer: string): Promise<void> {
+    const { network, log } = this.#options;
+    const { signal } = this.#abort;
+    this.#sending.add(peer);
+    let failures = 0;
+    while (!signal.aborted) {
+      const pending = this.#pending.get(peer);
+      if (pending === undefined || pending.size === 0) break;
+      const batch = [...pending.values().take(BATCH_SIZE)];
+      try {
+        await network.send(peer, batch, signal);
+        for (const key of batch) pending.delete(key.text);
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        if (failures >= PUBLISH_ATTEMPTS) {
+          log.debug("a peer does not take announcements, trying in the next round", {
+            peer,
+            error,
+          });
+          break;
+        }
+        await sleep(PUBLISH_RETRY_MS, signal);
+      }
+    }
+    this.#pending.delete(peer);
+    this.#sending.delete(peer);
+    this.#send();
+  }
+}
+
+/**
+ * Into how many bits of prefix the keyspace is divided, so that a region holds fewer than {@linkcode REPLICATION}
+ * peers.
+ */
+function regionBits(peers: readonly Positioned[]): number {
+  return Math.max(0, Math.ceil(Math.log2(networkSize(peers) / REPLICATION)));
+}
+
+/**
+ * Estimates the size of the network: close to this node the routing table is complete, so that the peers there,
+ * scaled up, tell how many there are.
+ *
+ * @param peers The routing table, closest to this node first.
+ * @returns Number of nodes.
+ */
+export function networkSize(peers: readonly Positioned[]): number {
+  const near = peers.slice(0, REPLICATION);
+  const nearest = near[0];
+  const farthest = near.at(-1);
+  if (nearest === undefined || farthest === undefined) return 1;
+  const shared = commonPrefixLength(nearest.position, farthest.position);
+  return Math.max(peers.length, near.length * 2 ** Math.min(shared, 32));
+}
+
+function regionOf(position: Uint8Array, bits: number): string {
+  let region = "";
+  for (let bit = 0; bit < bits; bit++) {
+    region += (position[bit >> 3]! >> (7 - (bit & 7))) & 1;
+  }
+  return region;
+}
