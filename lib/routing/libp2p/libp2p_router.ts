@@ -3,6 +3,7 @@
  *
  * @module
  */
+import "./unref_broadcast_channel.ts";
 import { noise } from "@libp2p/noise";
 import { yamux } from "@libp2p/yamux";
 import { type Identify, identify } from "@libp2p/identify";
