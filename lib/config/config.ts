@@ -1,0 +1,275 @@
+/**
+ * From a command line and the environment to one typed, validated configuration.
+ *
+ * @module
+ */
+import { ConfigError } from "../errors.ts";
+import type { ListenAddress } from "../net/listen.ts";
+import type { LogLevel } from "../observability/logger.ts";
+import { toMultiaddr } from "../routing/bootstrap/static.ts";
+import { commandHelp, programHelp } from "./help.ts";
+import {
+  CLEANUP_OPTIONS,
+  CLEANUP_WAIT_OPTIONS,
+  type CommandName,
+  COMMANDS,
+  COMMON_OPTIONS,
+  CONFIGURATION_OPTIONS,
+  DEMO_OPTIONS,
+  type Option,
+  REGISTRY_OPTIONS,
+  VERSION_OPTIONS,
+} from "./options.ts";
+import { type Environment, label, parseOptions, type ValuesOf } from "./parse_options.ts";
+import type { MirroredRegistry } from "./value_parsers.ts";
+
+/** Where content is kept. */
+export type StoreConfig =
+  | {
+    readonly kind: "containerd";
+    readonly sock: string;
+    readonly namespace: string;
+    readonly contentPath: string;
+  }
+  | { readonly kind: "oci-layout"; readonly path: string; readonly repository?: string };
+
+/** How the first peers are found. */
+export type BootstrapConfig =
+  | { readonly kind: "static"; readonly peers: readonly string[] }
+  | { readonly kind: "dns"; readonly domain: string }
+  | { readonly kind: "http"; readonly addr?: ListenAddress; readonly peer: string }
+  | { readonly kind: "kubernetes"; readonly namespace?: string; readonly lease: string };
+
+/** Configuration of `registry`. */
+export interface RegistryConfig {
+  readonly logLevel: LogLevel;
+  readonly registryAddr: ListenAddress;
+  readonly routerAddr: ListenAddress;
+  readonly routerWebsocketAddr?: ListenAddress;
+  readonly metricsAddr: ListenAddress;
+  readonly store: StoreConfig;
+  readonly dataDir?: string;
+  /** Hosts, with port where they have one. */
+  readonly mirroredRegistries: readonly string[];
+  readonly registryFilters: readonly RegExp[];
+  readonly defaultRegistry: string;
+  readonly resolveTimeoutMs: number;
+  readonly resolveRetries: number;
+  readonly debugWebEnabled: boolean;
+  readonly shutdownGraceMs: number;
+  readonly basicAuthDir: string;
+  readonly bootstrap: BootstrapConfig;
+}
+
+/** Configuration of `configuration`. */
+export interface ConfigurationConfig {
+  readonly logLevel: LogLevel;
+  readonly configPath: string;
+  readonly mirroredRegistries: readonly MirroredRegistry[];
+  readonly mirrorTargets: readonly string[];
+  readonly resolveTags: boolean;
+  readonly prependExisting: boolean;
+  readonly basicAuthDir: string;
+}
+
+/** Configuration of `cleanup`. */
+export interface CleanupConfig {
+  readonly logLevel: LogLevel;
+  readonly addr: ListenAddress;
+  readonly configPath: string;
+}
+
+/** Configuration of `cleanup-wait`. */
+export interface CleanupWaitConfig {
+  readonly logLevel: LogLevel;
+  readonly probeEndpoint: { readonly host: string; readonly port: number };
+  readonly threshold: number;
+  readonly periodMs: number;
+}
+
+/** A command with its configuration. */
+export type Command =
+  | { readonly name: "registry"; readonly config: RegistryConfig }
+  | { readonly name: "configuration"; readonly config: ConfigurationConfig }
+  | { readonly name: "cleanup"; readonly config: CleanupConfig }
+  | { readonly name: "cleanup-wait"; readonly config: CleanupWaitConfig }
+  | { readonly name: "version"; readonly config: { readonly format: "text" | "json" } }
+  | { readonly name: "demo"; readonly config: { readonly keep: boolean } }
+  | { readonly name: "help"; readonly text: string };
+
+/**
+ * Reads the command line.
+ *
+ * @param args Arguments of the program.
+ * @param env Environment.
+ * @returns What to run.
+ * @throws {ConfigError} One line that names the option, the value and what is allowed.
+ *
+ * @example
+ * ```ts
+ * const command = parseCommand(Deno.args, Deno.env.toObject());
+ * ```
+ */
+export function parseCommand(args: readonly string[], env: Environment): Command {
+  const at = args.findIndex((arg, index) => !arg.startsWith("-") && !isLogLevelValue(args, index));
+  const name = args[at];
+  if (name === undefined || name === "help") {
+    if (args.length === 0 || name === "help" || args.some(isHelp)) {
+      return { name: "help", text: programHelp() };
+    }
+    throw new ConfigError(`a command is missing, must be ${Object.keys(COMMANDS).join(", ")}`);
+  }
+  if (!isCommandName(name)) {
+    const known = Object.keys(COMMANDS).join(", ");
+    throw new ConfigError(`unknown command ${JSON.stringify(name)}, must be one of ${known}`);
+  }
+  const options = args.toSpliced(at, 1);
+  if (options.some(isHelp)) return { name: "help", text: commandHelp(name) };
+  return PARSERS[name](options, env);
+}
+
+function isHelp(arg: string): boolean {
+  return arg === "--help" || arg === "-h";
+}
+
+function isCommandName(name: string): name is CommandName {
+  return Object.hasOwn(COMMANDS, name);
+}
+
+/** `--log-level debug registry`: the level is not the command. */
+function isLogLevelValue(args: readonly string[], index: number): boolean {
+  return args[index - 1] === `--${COMMON_OPTIONS.logLevel.flag}`;
+}
+
+const PARSERS: Record<CommandName, (args: readonly string[], env: Environment) => Command> = {
+  registry: (args, env) => {
+    const values = parseOptions({ ...REGISTRY_OPTIONS, ...COMMON_OPTIONS }, args, env);
+    return { name: "registry", config: registryConfig(values) };
+  },
+  configuration: (args, env) => {
+    const values = parseOptions({ ...CONFIGURATION_OPTIONS, ...COMMON_OPTIONS }, args, env);
+    return {
+      name: "configuration",
+      config: {
+        logLevel: values.logLevel!,
+        configPath: values.configPath!,
+        mirroredRegistries: values.mirroredRegistries,
+        mirrorTargets: values.mirrorTargets,
+        resolveTags: values.resolveTags!,
+        prependExisting: values.prependExisting!,
+        basicAuthDir: values.basicAuthDir!,
+      },
+    };
+  },
+  cleanup: (args, env) => {
+    const values = parseOptions({ ...CLEANUP_OPTIONS, ...COMMON_OPTIONS }, args, env);
+    const { logLevel, addr, configPath } = values;
+    return {
+      name: "cleanup",
+      config: { logLevel: logLevel!, addr: addr!, configPath: configPath! },
+    };
+  },
+  "cleanup-wait": (args, env) => {
+    const values = parseOptions({ ...CLEANUP_WAIT_OPTIONS, ...COMMON_OPTIONS }, args, env);
+    return {
+      name: "cleanup-wait",
+      config: {
+        logLevel: values.logLevel!,
+        probeEndpoint: values.probeEndpoint!,
+        threshold: values.threshold!,
+        periodMs: values.period!,
+      },
+    };
+  },
+  version: (args, env) => {
+    const values = parseOptions({ ...VERSION_OPTIONS, ...COMMON_OPTIONS }, args, env);
+    return { name: "version", config: { format: values.format! } };
+  },
+  demo: (args, env) => {
+    const values = parseOptions({ ...DEMO_OPTIONS, ...COMMON_OPTIONS }, args, env);
+    return { name: "demo", config: { keep: values.keep! } };
+  },
+};
+
+type RegistryValues = ValuesOf<typeof REGISTRY_OPTIONS & typeof COMMON_OPTIONS>;
+
+// Options with a default are never undefined; `!` states that once for each of them.
+function registryConfig(values: RegistryValues): RegistryConfig {
+  const { routerWebsocketAddr, dataDir } = values;
+  return {
+    logLevel: values.logLevel!,
+    registryAddr: values.registryAddr!,
+    routerAddr: values.routerAddr!,
+    ...(routerWebsocketAddr ? { routerWebsocketAddr } : {}),
+    metricsAddr: values.metricsAddr!,
+    store: storeConfig(values),
+    ...(dataDir === undefined ? {} : { dataDir }),
+    mirroredRegistries: values.mirroredRegistries.map(({ host }) => host),
+    registryFilters: values.registryFilters,
+    defaultRegistry: values.defaultRegistry!,
+    resolveTimeoutMs: values.mirrorResolveTimeout!,
+    resolveRetries: values.mirrorResolveRetries!,
+    debugWebEnabled: values.debugWebEnabled!,
+    shutdownGraceMs: values.shutdownGracePeriod!,
+    basicAuthDir: values.basicAuthDir!,
+    bootstrap: bootstrapConfig(values),
+  };
+}
+
+function storeConfig(values: RegistryValues): StoreConfig {
+  if (values.store === "containerd") {
+    return {
+      kind: "containerd",
+      sock: values.containerdSock!,
+      namespace: values.containerdNamespace!,
+      contentPath: values.containerdContentPath!,
+    };
+  }
+  const { ociLayoutPath, ociLayoutRepository } = values;
+  return {
+    kind: "oci-layout",
+    path: needed(REGISTRY_OPTIONS.ociLayoutPath, ociLayoutPath, "--store oci-layout"),
+    ...(ociLayoutRepository === undefined ? {} : { repository: ociLayoutRepository }),
+  };
+}
+
+function bootstrapConfig(values: RegistryValues): BootstrapConfig {
+  const kind = values.bootstrapKind!;
+  const because = `--bootstrap-kind ${kind}`;
+  if (kind === "static") {
+    // Addresses are checked here, so that a wrong one stops the start.
+    values.staticBootstrapPeers.forEach(checkPeer);
+    return { kind, peers: values.staticBootstrapPeers };
+  }
+  if (kind === "dns") {
+    const { dnsBootstrapDomain } = REGISTRY_OPTIONS;
+    return { kind, domain: needed(dnsBootstrapDomain, values.dnsBootstrapDomain, because) };
+  }
+  if (kind === "http") {
+    const { httpBootstrapAddr: addr, httpBootstrapPeer } = values;
+    const peer = needed(REGISTRY_OPTIONS.httpBootstrapPeer, httpBootstrapPeer, because);
+    return { kind, ...(addr ? { addr } : {}), peer };
+  }
+  const namespace = values.kubernetesBootstrapNamespace;
+  return {
+    kind,
+    ...(namespace === undefined ? {} : { namespace }),
+    lease: values.kubernetesBootstrapLease!,
+  };
+}
+
+function checkPeer(peer: string): void {
+  try {
+    toMultiaddr(peer);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ConfigError(`${label(REGISTRY_OPTIONS.staticBootstrapPeers)}: ${reason}`);
+  }
+}
+
+function needed<T>(option: Option<T>, value: T | undefined, because: string): T {
+  if (value !== undefined) return value;
+  throw new ConfigError(
+    `${label(option)} is required with ${because}, must be ${option.parser.allowed}`,
+  );
+}

@@ -1,0 +1,302 @@
+/**
+ * All options of all commands: the one source of the parser, of `--help` and of docs/configuration.md. Names and
+ * defaults are Spegel's (v0.7.4) where it has them.
+ *
+ * @module
+ */
+import {
+  anyText,
+  boolean,
+  duration,
+  endpoint,
+  goRegExp,
+  httpUrl,
+  integer,
+  listenAddress,
+  logLevel,
+  mirroredRegistry,
+  mirrorTarget,
+  oneOf,
+  optionalListenAddress,
+  registryHost,
+  repositoryName,
+  type ValueParser,
+} from "./value_parsers.ts";
+
+/** One option. */
+export interface Option<T> {
+  /** Name on the command line, without the dashes. */
+  readonly flag: string;
+  /** Name of the environment variable. */
+  readonly env: string | undefined;
+  /** Default, as it would be given. */
+  readonly default: string;
+  readonly help: string;
+  readonly parser: ValueParser<T>;
+  /** True if it must be given. */
+  readonly required?: boolean;
+}
+
+/** An option with several values. */
+export interface ListOption<T> extends Option<T> {
+  readonly list: true;
+}
+
+/** Options of a command, by the name of the property that they set. */
+export type OptionTable = Readonly<Record<string, Option<unknown> | ListOption<unknown>>>;
+
+function option<T>(
+  flag: string,
+  parser: ValueParser<T>,
+  defaultText: string,
+  help: string,
+): Option<T> {
+  return { flag, env: envName(flag), default: defaultText, help, parser };
+}
+
+function list<T>(flag: string, parser: ValueParser<T>, help: string): ListOption<T> {
+  return { ...option(flag, parser, "", help), list: true };
+}
+
+function envName(flag: string): string {
+  return flag.toUpperCase().replaceAll("-", "_");
+}
+
+const CONFIG_PATH = option(
+  "containerd-registry-config-path",
+  anyText,
+  "/etc/containerd/certs.d",
+  "Directory where the mirror configuration is written.",
+);
+
+const MIRRORED_REGISTRIES = list(
+  "mirrored-registries",
+  mirroredRegistry,
+  "Registries that are mirrored; none given means all.",
+);
+
+const BASIC_AUTH_DIR = option(
+  "basic-auth-dir",
+  anyText,
+  "/etc/secrets/basic-auth",
+  "Directory with the files username and password that clients of the registry must send; no files, no authentication.",
+);
+
+/** Options of all commands. */
+export const COMMON_OPTIONS = {
+  logLevel: option("log-level", logLevel, "INFO", "Lowest level that is logged."),
+};
+
+/** Options of `registry`. */
+export const REGISTRY_OPTIONS = {
+  registryAddr: option("registry-addr", listenAddress, ":5000", "Address of the image registry."),
+  routerAddr: option("router-addr", listenAddress, ":5001", "Address of the router."),
+  routerWebsocketAddr: option(
+    "router-websocket-addr",
+    optionalListenAddress,
+    "",
+    "Further address of the router for WebSocket connections, where networks let only HTTP pass.",
+  ),
+  metricsAddr: option("metrics-addr", listenAddress, ":9090", "Address of the metrics."),
+  store: option(
+    "store",
+    oneOf("containerd", "oci-layout"),
+    "containerd",
+    "Where content is kept.",
+  ),
+  containerdSock: option(
+    "containerd-sock",
+    anyText,
+    "/run/containerd/containerd.sock",
+    "Socket of containerd.",
+  ),
+  containerdNamespace: option(
+    "containerd-namespace",
+    anyText,
+    "k8s.io",
+    "Namespace of containerd that images are in.",
+  ),
+  containerdContentPath: option(
+    "containerd-content-path",
+    anyText,
+    "/var/lib/containerd/io.containerd.content.v1.content",
+    "Directory of containerd's content store.",
+  ),
+  ociLayoutPath: option(
+    "oci-layout-path",
+    anyText,
+    "",
+    "OCI image-layout directory to serve, for --store oci-layout.",
+  ),
+  ociLayoutRepository: option(
+    "oci-layout-repository",
+    repositoryName,
+    "",
+    "Repository of images that the layout names by their tag alone.",
+  ),
+  dataDir: option(
+    "data-dir",
+    anyText,
+    "",
+    "Directory that keeps the identity of the node; empty for a new one at every start.",
+  ),
+  mirroredRegistries: MIRRORED_REGISTRIES,
+  registryFilters: list(
+    "registry-filters",
+    goRegExp,
+    "Regular expressions; references (registry/repository:tag) that match one are not mirrored.",
+  ),
+  defaultRegistry: option(
+    "default-registry",
+    registryHost,
+    "docker.io",
+    "Registry that is meant by clients that name none.",
+  ),
+  mirrorResolveTimeout: option(
+    "mirror-resolve-timeout",
+    duration,
+    "20ms",
+    "Longest wait for the first peer.",
+  ),
+  mirrorResolveRetries: option(
+    "mirror-resolve-retries",
+    integer(1),
+    "3",
+    "Most peers that are asked for one content.",
+  ),
+  debugWebEnabled: option(
+    "debug-web-enabled",
+    boolean,
+    "true",
+    "Whether the debug page is served.",
+  ),
+  shutdownGracePeriod: option(
+    "shutdown-grace-period",
+    duration,
+    "20s",
+    "How long running transfers may take after the signal to stop.",
+  ),
+  basicAuthDir: BASIC_AUTH_DIR,
+  bootstrapKind: option(
+    "bootstrap-kind",
+    oneOf("static", "dns", "http", "kubernetes"),
+    "static",
+    "How the first peers are found.",
+  ),
+  dnsBootstrapDomain: option(
+    "dns-bootstrap-domain",
+    anyText,
+    "",
+    "Name of the headless service, for --bootstrap-kind dns.",
+  ),
+  httpBootstrapAddr: option(
+    "http-bootstrap-addr",
+    optionalListenAddress,
+    "",
+    "Address that tells this node's own identity at /id, for --bootstrap-kind http; empty for none.",
+  ),
+  httpBootstrapPeer: option(
+    "http-bootstrap-peer",
+    httpUrl,
+    "",
+    "URL of the peer that is asked at /id, for --bootstrap-kind http.",
+  ),
+  staticBootstrapPeers: list(
+    "static-bootstrap-peers",
+    anyText,
+    "Peers to start from, for --bootstrap-kind static: multiaddrs, or <host>[:<port>].",
+  ),
+  kubernetesBootstrapNamespace: option(
+    "kubernetes-bootstrap-namespace",
+    anyText,
+    "",
+    "Namespace of the Lease, for --bootstrap-kind kubernetes; empty for the pod's own.",
+  ),
+  kubernetesBootstrapLease: option(
+    "kubernetes-bootstrap-lease",
+    anyText,
+    "kagami-bootstrap",
+    "Name of the Lease, for --bootstrap-kind kubernetes.",
+  ),
+};
+
+/** Options of `configuration`. */
+export const CONFIGURATION_OPTIONS = {
+  configPath: CONFIG_PATH,
+  mirroredRegistries: MIRRORED_REGISTRIES,
+  mirrorTargets: {
+    ...list("mirror-targets", mirrorTarget, "URLs of the mirrors that containerd is to ask."),
+    required: true,
+  },
+  resolveTags: option("resolve-tags", boolean, "true", "Whether mirrors also resolve tags."),
+  prependExisting: option(
+    "prepend-existing",
+    boolean,
+    "false",
+    "Whether existing mirrors are kept, behind ours.",
+  ),
+  basicAuthDir: BASIC_AUTH_DIR,
+};
+
+/** Options of `cleanup`. */
+export const CLEANUP_OPTIONS = {
+  addr: {
+    ...option("addr", listenAddress, "", "Address of the readiness probe after the cleanup."),
+    required: true,
+  },
+  configPath: CONFIG_PATH,
+};
+
+/** Options of `cleanup-wait`. */
+export const CLEANUP_WAIT_OPTIONS = {
+  probeEndpoint: {
+    ...option("probe-endpoint", endpoint, "", "Where all cleanups can be probed."),
+    required: true,
+  },
+  threshold: option("threshold", integer(1), "3", "Successful probes in a row that are enough."),
+  period: option("period", duration, "2s", "Time between probes."),
+};
+
+/** Options of `version`. */
+export const VERSION_OPTIONS = {
+  format: {
+    ...option("format", oneOf("text", "json"), "text", "Form of the answer."),
+    env: undefined,
+  },
+};
+
+/** Options of `demo`. */
+export const DEMO_OPTIONS = {
+  keep: {
+    ...option("keep", boolean, "false", "Whether the demo's folder is kept for a look at it."),
+    env: undefined,
+  },
+};
+
+/** A command. */
+export interface CommandDefinition {
+  readonly summary: string;
+  readonly options: OptionTable;
+}
+
+/** All commands, by name. */
+export const COMMANDS = {
+  registry: { summary: "Run the mirror of this node.", options: REGISTRY_OPTIONS },
+  configuration: {
+    summary: "Write containerd's mirror configuration, and keep what was there.",
+    options: CONFIGURATION_OPTIONS,
+  },
+  cleanup: { summary: "Put back what configuration has replaced.", options: CLEANUP_OPTIONS },
+  "cleanup-wait": {
+    summary: "Wait until all nodes are cleaned up.",
+    options: CLEANUP_WAIT_OPTIONS,
+  },
+  version: { summary: "Print the version.", options: VERSION_OPTIONS },
+  demo: {
+    summary: "Show an image travelling through three nodes on this machine.",
+    options: DEMO_OPTIONS,
+  },
+} as const satisfies Record<string, CommandDefinition>;
+
+/** Name of a command. */
+export type CommandName = keyof typeof COMMANDS;

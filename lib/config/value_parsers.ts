@@ -1,0 +1,182 @@
+/**
+ * Parsers of single values, as they stand on the command line or in the environment.
+ *
+ * @module
+ */
+import { type ListenAddress, parseListenAddress } from "../net/listen.ts";
+import { LOG_LEVELS, type LogLevel } from "../observability/logger.ts";
+import { isRegistry } from "../oci/reference.ts";
+
+/** Reads a text, and says what it may be. */
+export interface ValueParser<T> {
+  /** What is allowed, to follow "must be". */
+  readonly allowed: string;
+  /**
+   * @param text The value as given.
+   * @returns The value, or undefined if it is not allowed.
+   */
+  parse(text: string): T | undefined;
+}
+
+/** Any text. */
+export const anyText: ValueParser<string> = { allowed: "any text", parse: (text) => text };
+
+/** Address to listen on. */
+export const listenAddress: ValueParser<ListenAddress> = {
+  allowed: "[<host>]:<port>",
+  parse(text) {
+    try {
+      return parseListenAddress(text);
+    } catch {
+      return undefined;
+    }
+  },
+};
+
+/** Address to listen on, or nothing. */
+export const optionalListenAddress: ValueParser<ListenAddress | null> = {
+  allowed: "[<host>]:<port>, or empty for none",
+  parse: (text) => text === "" ? null : listenAddress.parse(text),
+};
+
+/** True or false, as Go reads them. */
+export const boolean: ValueParser<boolean> = {
+  allowed: "true or false",
+  parse(text) {
+    if (/^(1|t|true)$/i.test(text)) return true;
+    if (/^(0|f|false)$/i.test(text)) return false;
+    return undefined;
+  },
+};
+
+/**
+ * @param least Smallest value.
+ * @returns Parser of integers.
+ */
+export function integer(least: number): ValueParser<number> {
+  return {
+    allowed: `an integer of at least ${least}`,
+    parse(text) {
+      const value = Number(text);
+      return /^[0-9]{1,9}$/.test(text) && value >= least ? value : undefined;
+    },
+  };
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1000,
+  ms: 1,
+  us: 1e-3,
+  "µs": 1e-3,
+  ns: 1e-6,
+};
+
+/** Duration as Go writes it (`20ms`, `1m30s`), in milliseconds. */
+export const duration: ValueParser<number> = {
+  allowed: "a duration such as 20ms, 2s or 1m30s",
+  parse(text) {
+    if (text === "0") return 0;
+    if (!/^(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|m|s|us|µs|ns))+$/.test(text)) return undefined;
+    let total = 0;
+    for (const [, value, unit] of text.matchAll(/([0-9.]+)(h|ms|m|s|us|µs|ns)/g)) {
+      total += Number(value) * (UNITS_MS[unit ?? ""] ?? 0);
+    }
+    return total;
+  },
+};
+
+/**
+ * @param choices What is allowed.
+ * @returns Parser of one of them.
+ */
+export function oneOf<const T extends string>(...choices: T[]): ValueParser<T> {
+  return {
+    allowed: choices.join(", ").replace(/, ([^,]*)$/, " or $1"),
+    parse: (text) => choices.find((choice) => choice === text),
+  };
+}
+
+/** Level of the log, in any case. */
+export const logLevel: ValueParser<LogLevel> = {
+  allowed: oneOf(...LOG_LEVELS).allowed,
+  parse: (text) => LOG_LEVELS.find((level) => level === text.toUpperCase()),
+};
+
+/** A registry that is mirrored. */
+export interface MirroredRegistry {
+  /** `https://docker.io`. */
+  readonly url: string;
+  /** Host, with its port if it has one. */
+  readonly host: string;
+}
+
+/** Registry as URL, as Spegel takes it, or as host alone, which means https. */
+export const mirroredRegistry: ValueParser<MirroredRegistry> = {
+  allowed: "a registry such as https://docker.io or ghcr.io, without a path",
+  parse(text) {
+    const match = /^(?:(https?):\/\/)?([^/]+)$/.exec(text);
+    const host = match?.[2];
+    if (host === undefined || !isRegistry(host)) return undefined;
+    return { url: `${match?.[1] ?? "https"}://${host}`, host };
+  },
+};
+
+/** URL of a mirror. */
+export const mirrorTarget: ValueParser<string> = {
+  allowed: "a URL such as http://127.0.0.1:5000, without a path",
+  parse(text) {
+    const match = /^(https?):\/\/(.+)$/.exec(text);
+    const [, scheme, authority] = match ?? [];
+    if (scheme === undefined || authority === undefined) return undefined;
+    // Node addresses come from the environment, where IPv6 has no brackets.
+    const ipv6 = /^([0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F]*):([0-9]{1,5})$/.exec(authority);
+    const host = ipv6 === null ? authority : `[${ipv6[1]}]:${ipv6[2]}`;
+    return isRegistry(host) ? `${scheme}://${host}` : undefined;
+  },
+};
+
+/** Host of a registry, with its port if it has one. */
+export const registryHost: ValueParser<string> = {
+  allowed: "a registry host such as docker.io",
+  parse: (text) => isRegistry(text) ? text : undefined,
+};
+
+/** `<registry>/<repository>`. */
+export const repositoryName: ValueParser<string> = {
+  allowed: "<registry>/<repository>, such as docker.io/library/nginx",
+  parse: (text) => /^[^/:]+(?::[0-9]+)?\/[a-z0-9][a-z0-9._/-]*$/.test(text) ? text : undefined,
+};
+
+/** URL of a service. */
+export const httpUrl: ValueParser<string> = {
+  allowed: "a URL such as http://bootstrap:5002",
+  parse: (text) => /^https?:\/\//.test(text) && URL.canParse(text) ? text : undefined,
+};
+
+/** `host:port` to connect to. */
+export const endpoint: ValueParser<{ readonly host: string; readonly port: number }> = {
+  allowed: "<host>:<port>",
+  parse(text) {
+    const address = listenAddress.parse(text);
+    if (address?.host === undefined || address.port === 0) return undefined;
+    return { host: address.host, port: address.port };
+  },
+};
+
+/** Regular expression of Go, as far as JavaScript can express it. */
+export const goRegExp: ValueParser<RegExp> = {
+  allowed: "a regular expression",
+  parse(text) {
+    const [, letters = "", source = ""] = /^(?:\(\?([is]+)\))?(.*)$/s.exec(text) ?? [];
+    // The ends of Go's text, and its named groups.
+    const translated = source.replaceAll("\\A", "^").replaceAll("\\z", "$")
+      .replaceAll("(?P<", "(?<");
+    try {
+      return new RegExp(translated, [...new Set(letters)].join(""));
+    } catch {
+      return undefined;
+    }
+  },
+};

@@ -1,0 +1,123 @@
+/**
+ * Text of a `hosts.toml`, by which containerd learns of mirrors; the same as Spegel writes.
+ *
+ * @see https://github.com/containerd/containerd/blob/main/docs/hosts.md
+ * @module
+ */
+import { parse, stringify, type TomlTable } from "smol-toml";
+import { ConfigError } from "../errors.ts";
+
+/** Time limit of connecting to a mirror; honoured from containerd 2.1 on. */
+export const DIAL_TIMEOUT = "200ms";
+
+/** containerd asks another host for this registry. */
+const DOCKER_IO = { url: "https://docker.io", server: "https://registry-1.docker.io" } as const;
+
+/** What to write for one registry. */
+export interface HostsFileOptions {
+  /** URL of the registry; left out for `_default`. */
+  readonly registryUrl?: string;
+  /** URLs of the mirrors, the first is asked first. */
+  readonly mirrorTargets: readonly string[];
+  /** Whether mirrors are asked for tags, too. */
+  readonly resolveTags: boolean;
+  /** Value of the `Authorization` header for the mirrors. */
+  readonly authorization?: string;
+}
+
+/**
+ * Writes the file's text.
+ *
+ * @param options Registry and mirrors.
+ * @returns TOML.
+ */
+export function formatHostsFile(options: HostsFileOptions): string {
+  const server = serverLine(options.registryUrl);
+  return [...(server === undefined ? [] : [server]), ...mirrorTables(options)].join("\n\n");
+}
+
+function serverLine(registryUrl: string | undefined): string | undefined {
+  if (registryUrl === undefined) return undefined;
+  return `server = '${registryUrl === DOCKER_IO.url ? DOCKER_IO.server : registryUrl}'`;
+}
+
+function mirrorTables(options: HostsFileOptions): string[] {
+  const capabilities = options.resolveTags ? "['pull', 'resolve']" : "['pull']";
+  return options.mirrorTargets.map((target) => {
+    const lines = [
+      `[host.'${target}']`,
+      `capabilities = ${capabilities}`,
+      `dial_timeout = '${DIAL_TIMEOUT}'`,
+    ];
+    if (options.authorization !== undefined) {
+      lines.push(`[host.'${target}'.header]`, `Authorization = '${options.authorization}'`);
+    }
+    return lines.join("\n");
+  });
+}
+
+/** What an operator already has for a registry. */
+export interface ExistingHosts {
+  /** Path, for messages. */
+  readonly path: string;
+  /** Text of `hosts.toml`; undefined if there is none. */
+  readonly text: string | undefined;
+  /** Names of the files beside it. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Puts the mirrors before what the operator has: own mirrors stay behind ours in their order, and everything about the
+ * registry itself (server, certificates) stays.
+ *
+ * @param options Registry and mirrors.
+ * @param existing What is there.
+ * @returns TOML.
+ * @throws {ConfigError} If the existing file is not TOML.
+ */
+export function prependHostsFile(options: HostsFileOptions, existing: ExistingHosts): string {
+  const { host, ...root } = parseExisting(existing);
+  const ours = new Set(options.mirrorTargets);
+  const hosts = Object.entries(isTable(host) ? host : {}).filter(([url]) => !ours.has(url));
+  const head = "server" in root ? undefined : serverLine(options.registryUrl);
+  const parts = [
+    ...(head === undefined ? [] : [head]),
+    ...(Object.keys(root).length === 0 ? [] : [stringify(root).trim()]),
+    ...mirrorTables(options),
+    ...hosts.map(([url, table]) => stringify({ host: { [url]: table } }).trim()),
+  ];
+  return parts.join("\n\n");
+}
+
+function parseExisting(existing: ExistingHosts): TomlTable {
+  if (existing.text === undefined) return certificateSettings(existing.files);
+  try {
+    return parse(existing.text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
+    throw new ConfigError(
+      `${existing.path} is not TOML (${reason}); repair it, or set PREPEND_EXISTING to false`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Without a hosts.toml containerd takes certificates by their names, as Docker does. With one they must be named.
+ *
+ * @see https://docs.docker.com/engine/security/certificates/
+ */
+function certificateSettings(files: readonly string[]): TomlTable {
+  const ca = files.filter((name) => name.endsWith(".crt"));
+  const client = files.filter((name) => name.endsWith(".cert"))
+    .map((cert) => [cert, cert.replace(/\.cert$/, ".key")])
+    .filter(([, key]) => files.includes(key ?? ""));
+  return {
+    ...(ca.length === 0 ? {} : { ca }),
+    ...(client.length === 0 ? {} : { client }),
+  };
+}
+
+function isTable(value: unknown): value is TomlTable {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,231 @@
+/**
+ * Writes containerd's mirror configuration and takes it back.
+ *
+ * What was there is first copied whole into `_backup`, which comes into being by one rename; from then on an interrupted
+ * run can be repeated or taken back. Entries that Kagami changed are listed in {@linkcode MARKER}; all others are left
+ * alone. A `_backup` without the marker was made by Spegel, where everything outside of it is the mirror's.
+ *
+ * @module
+ */
+import type { Logger } from "../observability/logger.ts";
+import { copyTree, listNames, lstatOrUndefined, removeTree, writeAtomically } from "./file_tree.ts";
+import { type ExistingHosts, formatHostsFile, prependHostsFile } from "./hosts_file.ts";
+
+/** Folder with what was there before; the same as Spegel's. */
+export const BACKUP = "_backup";
+
+/** Folder of the registries that have none of their own. */
+export const DEFAULT_REGISTRY_FOLDER = "_default";
+
+/** File that lists what Kagami wrote or set aside. containerd looks only for folders. */
+export const MARKER = ".kagami.json";
+
+/** The backup while it is not complete, and while it is being removed. */
+const BACKUP_PARTIAL = "_backup.kagami-partial";
+const BACKUP_DONE = "_backup.kagami-done";
+const HOSTS_FILE = "hosts.toml";
+
+/** What to configure. */
+export interface MirrorConfigurationOptions {
+  /** containerd's `config_path`. */
+  readonly configPath: string;
+  /** Registries that are mirrored; none means all. */
+  readonly mirroredRegistries: readonly { readonly url: string; readonly host: string }[];
+  readonly mirrorTargets: readonly string[];
+  readonly resolveTags: boolean;
+  /** Keep the operator's mirrors, behind ours. */
+  readonly prependExisting: boolean;
+  readonly authorization?: string;
+  readonly log: Logger;
+}
+
+/** What Kagami changed. */
+interface Changes {
+  /** Folders whose hosts.toml is ours, with its text. */
+  readonly written: Readonly<Record<string, string>>;
+  /** Entries that were set aside. */
+  readonly removed: readonly string[];
+}
+
+/**
+ * Writes the configuration. A second run with the same options changes nothing.
+ *
+ * @param options What to write.
+ * @throws {ConfigError} If an existing hosts.toml that is to be kept is not TOML. Nothing is changed then.
+ */
+export async function writeMirrorConfiguration(options: MirrorConfigurationOptions): Promise<void> {
+  const { configPath, log } = options;
+  await Deno.mkdir(configPath, { recursive: true });
+  await tidyUp(configPath);
+  const backedUp = await lstatOrUndefined(`${configPath}/${BACKUP}`) !== undefined;
+  const originals = backedUp ? `${configPath}/${BACKUP}` : configPath;
+  const changes = await planChanges(options, originals);
+  if (backedUp) {
+    if (await isInPlace(configPath, changes)) {
+      log.info("mirror configuration is up to date", { path: configPath });
+      return;
+    }
+    await restore(configPath);
+  }
+  await backUp(configPath);
+  await writeAtomically(`${configPath}/${MARKER}`, JSON.stringify(changes, null, 2) + "\n");
+  for (const name of changes.removed) {
+    await removeTree(`${configPath}/${name}`);
+    log.warn("set an existing registry configuration aside", {
+      path: `${configPath}/${name}`,
+      remedy: "to keep it behind the mirror set PREPEND_EXISTING to true",
+    });
+  }
+  for (const [name, text] of Object.entries(changes.written)) {
+    await writeHosts(configPath, name, text);
+    log.info("wrote mirror configuration", { path: `${configPath}/${name}/${HOSTS_FILE}` });
+  }
+}
+
+/**
+ * Puts back what was there before.
+ *
+ * @param configPath containerd's `config_path`.
+ * @param log Told what was done.
+ */
+export async function cleanUpMirrorConfiguration(configPath: string, log: Logger): Promise<void> {
+  await tidyUp(configPath);
+  if (await lstatOrUndefined(`${configPath}/${BACKUP}`) === undefined) {
+    log.info("nothing to clean up: no mirror configuration was written", { path: configPath });
+    return;
+  }
+  await restore(configPath);
+  log.info("restored registry configuration", { path: configPath });
+}
+
+/** Removes what a run that was interrupted left behind and that counts for nothing. */
+async function tidyUp(configPath: string): Promise<void> {
+  await removeTree(`${configPath}/${BACKUP_PARTIAL}`);
+  await removeTree(`${configPath}/${BACKUP_DONE}`);
+  if (await lstatOrUndefined(`${configPath}/${BACKUP}`) === undefined) {
+    await removeTree(`${configPath}/${MARKER}`);
+  }
+}
+
+async function planChanges(
+  options: MirrorConfigurationOptions,
+  originals: string,
+): Promise<Changes> {
+  const { mirroredRegistries, prependExisting } = options;
+  const written: Record<string, string> = {};
+  const existing = await registryFolders(originals);
+  for (const { url, host } of mirroredRegistries) {
+    written[host] = await hostsText(options, originals, host, url);
+  }
+  if (mirroredRegistries.length > 0) return { written, removed: [] };
+  // All registries: `_default` counts only for those without a folder of their own.
+  written[DEFAULT_REGISTRY_FOLDER] = await hostsText(options, originals, DEFAULT_REGISTRY_FOLDER);
+  const own = existing.filter((name) => name !== DEFAULT_REGISTRY_FOLDER);
+  if (!prependExisting) return { written, removed: own };
+  for (const name of own) {
+    written[name] = await hostsText(options, originals, name, `https://${name}`);
+  }
+  return { written, removed: [] };
+}
+
+async function hostsText(
+  options: MirrorConfigurationOptions,
+  originals: string,
+  name: string,
+  registryUrl?: string,
+): Promise<string> {
+  const file = { ...options, ...(registryUrl === undefined ? {} : { registryUrl }) };
+  if (!options.prependExisting) return formatHostsFile(file);
+  const existing = await readExisting(`${originals}/${name}`);
+  return existing === undefined ? formatHostsFile(file) : prependHostsFile(file, existing);
+}
+
+async function readExisting(folder: string): Promise<ExistingHosts | undefined> {
+  const files = await listNames(folder);
+  if (files.length === 0) return undefined;
+  const path = `${folder}/${HOSTS_FILE}`;
+  try {
+    return { path, files, text: await Deno.readTextFile(path) };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { path, files, text: undefined };
+    throw error;
+  }
+}
+
+/** Folders of registries, and links to such. */
+async function registryFolders(path: string): Promise<string[]> {
+  const names: string[] = [];
+  for (const name of await listNames(path)) {
+    if (isOurs(name)) continue;
+    try {
+      if ((await Deno.stat(`${path}/${name}`)).isDirectory) names.push(name);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // A broken link is no folder.
+    }
+  }
+  return names;
+}
+
+function isOurs(name: string): boolean {
+  return [BACKUP, BACKUP_PARTIAL, BACKUP_DONE, MARKER].includes(name);
+}
+
+async function isInPlace(configPath: string, changes: Changes): Promise<boolean> {
+  const marked = await readMarker(configPath);
+  if (JSON.stringify(marked) !== JSON.stringify(changes)) return false;
+  for (const [name, text] of Object.entries(changes.written)) {
+    const existing = await readExisting(`${configPath}/${name}`);
+    if (existing?.text !== text) return false;
+  }
+  return true;
+}
+
+async function readMarker(configPath: string): Promise<Changes | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(`${configPath}/${MARKER}`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** Copies everything, so that Spegel's cleanup, too, would find all of it. */
+async function backUp(configPath: string): Promise<void> {
+  const partial = `${configPath}/${BACKUP_PARTIAL}`;
+  await Deno.mkdir(partial);
+  for (const name of await listNames(configPath)) {
+    if (!isOurs(name)) await copyTree(`${configPath}/${name}`, `${partial}/${name}`);
+  }
+  await Deno.rename(partial, `${configPath}/${BACKUP}`);
+}
+
+async function writeHosts(configPath: string, name: string, text: string): Promise<void> {
+  const folder = `${configPath}/${name}`;
+  const info = await lstatOrUndefined(folder);
+  if (info?.isSymlink) {
+    // What the link leads to belongs to somebody else; its files are copied, ours are written beside them.
+    const target = await Deno.realPath(folder).catch(() => undefined);
+    await Deno.remove(folder);
+    if (target !== undefined) await copyTree(target, folder);
+  }
+  await Deno.mkdir(folder, { recursive: true });
+  await writeAtomically(`${folder}/${HOSTS_FILE}`, text);
+}
+
+/** Puts back from the backup. Can be repeated after an interruption, for the backup stays whole until the end. */
+async function restore(configPath: string): Promise<void> {
+  const backup = `${configPath}/${BACKUP}`;
+  const backedUp = new Set(await listNames(backup));
+  const changes = await readMarker(configPath);
+  const names = changes === undefined
+    ? [...backedUp, ...await listNames(configPath)]
+    : [...Object.keys(changes.written), ...changes.removed];
+  for (const name of new Set(names)) {
+    if (isOurs(name)) continue;
+    await removeTree(`${configPath}/${name}`);
+    if (backedUp.has(name)) await copyTree(`${backup}/${name}`, `${configPath}/${name}`);
+  }
+  await Deno.rename(backup, `${configPath}/${BACKUP_DONE}`);
+  await removeTree(`${configPath}/${MARKER}`);
+  await removeTree(`${configPath}/${BACKUP_DONE}`);
+}
