@@ -38,8 +38,12 @@ export interface Exchange {
 
 /** Observer of requests, for metrics. */
 export interface ExchangeObserver {
+  /** A request came in. */
   started(handler: string): void;
+  /** It was answered. */
   finished(exchange: Exchange): void;
+  /** It is over, answered or not; as often as `started`. */
+  ended(handler: string): void;
 }
 
 /** Options of {@linkcode RegistryServer}. */
@@ -121,6 +125,7 @@ export class RegistryServer {
       log.error("request failed", { path: request?.url.pathname, error });
       response.destroy();
     } finally {
+      observer?.ended(handler);
       this.#inFlight -= 1;
       if (this.#inFlight === 0) this.#idle?.();
     }

@@ -1,0 +1,95 @@
+/**
+ * From the command line to the command, and from its end to an exit code.
+ *
+ * @module
+ */
+import { type Command, parseCommand } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import { createLogger, type Logger } from "../observability/logger.ts";
+
+/** Exit codes of the program. */
+export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+
+/** What a command needs of the process. */
+export interface ProcessContext {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborted when the process is asked to stop. */
+  readonly signal: AbortSignal;
+  /** Writes to standard output. */
+  stdout(text: string): void;
+  /** Writes to standard error. */
+  stderr(text: string): void;
+}
+
+/**
+ * Runs the program.
+ *
+ * @param context The process.
+ * @returns The exit code.
+ */
+export async function runProgram(context: ProcessContext): Promise<number> {
+  let command: Command;
+  try {
+    command = parseCommand(context.args, context.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    context.stderr(`kagami: ${error.message}\n`);
+    return EXIT.usage;
+  }
+  const level = "config" in command && "logLevel" in command.config
+    ? command.config.logLevel
+    : "INFO";
+  const log = createLogger({ level });
+  try {
+    return await runCommand(command, log, context);
+  } catch (error) {
+    log.error("exit with error", { error });
+    return EXIT.failure;
+  }
+}
+
+// Each command's modules are loaded only when it runs: `version` needs no DHT.
+async function runCommand(
+  command: Command,
+  log: Logger,
+  context: ProcessContext,
+): Promise<number> {
+  const { signal } = context;
+  switch (command.name) {
+    case "help":
+      context.stdout(command.text);
+      return EXIT.ok;
+    case "version": {
+      const { versionText } = await import("./version.ts");
+      context.stdout(versionText(command.config.format));
+      return EXIT.ok;
+    }
+    case "registry": {
+      const { runRegistry } = await import("./registry.ts");
+      await runRegistry(command.config, log, signal);
+      break;
+    }
+    case "configuration": {
+      const { runConfiguration } = await import("./configuration.ts");
+      await runConfiguration(command.config, log);
+      break;
+    }
+    case "cleanup": {
+      const { runCleanup } = await import("./cleanup.ts");
+      await runCleanup(command.config, log, signal);
+      break;
+    }
+    case "cleanup-wait": {
+      const { runCleanupWait } = await import("./cleanup_wait.ts");
+      await runCleanupWait(command.config, log, signal);
+      break;
+    }
+    case "demo": {
+      const { runDemo } = await import("./demo.ts");
+      return await runDemo(command.config, context.stdout, signal) ? EXIT.ok : EXIT.failure;
+    }
+  }
+  log.info("exit gracefully");
+  return EXIT.ok;
+}

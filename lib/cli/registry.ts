@@ -1,0 +1,138 @@
+/**
+ * The command `registry`: puts the service together, runs it, and takes it apart.
+ *
+ * @module
+ */
+import type { BootstrapConfig, RegistryConfig, StoreConfig } from "../config/config.ts";
+import { createFilter } from "../oci/filter.ts";
+import type { Logger } from "../observability/logger.ts";
+import { createMetrics } from "../observability/metrics.ts";
+import { MetricsServer } from "../observability/metrics_server.ts";
+import { basicAuthorization } from "../registry/basic_auth.ts";
+import { loadCredentials } from "../registry/load_credentials.ts";
+import { Registry } from "../registry/registry.ts";
+import { RegistryServer } from "../registry/registry_server.ts";
+import type { Bootstrapper } from "../routing/bootstrap/bootstrapper.ts";
+import { DnsBootstrapper } from "../routing/bootstrap/dns.ts";
+import { HttpBootstrapper } from "../routing/bootstrap/http.ts";
+import { KubernetesBootstrapper } from "../routing/bootstrap/kubernetes.ts";
+import { createLeaseClient } from "../routing/bootstrap/lease_client.ts";
+import { StaticBootstrapper } from "../routing/bootstrap/static.ts";
+import { createLibp2pRouter } from "../routing/libp2p/libp2p_router.ts";
+import { ContainerdStore } from "../store/containerd/containerd_store.ts";
+import { LayoutStore } from "../store/layout/layout_store.ts";
+import type { Store } from "../store/store.ts";
+import { VerifiedStore } from "../store/verified_store.ts";
+import { Sync } from "../sync/sync.ts";
+import { Mirror } from "../transfer/mirror.ts";
+import { PeerClient } from "../transfer/peer_client.ts";
+import { VERSION } from "../version.ts";
+import { createServiceMetrics } from "./service_metrics.ts";
+
+/**
+ * Runs the mirror of this node.
+ *
+ * @param config Validated configuration.
+ * @param log Log.
+ * @param signal Stops it: no new requests, then running transfers get their grace time.
+ * @throws {UnavailableError} If an address cannot be listened on.
+ * @throws {ConfigError} If a file that the configuration names is of no use.
+ */
+export async function runRegistry(
+  config: RegistryConfig,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const credentials = await loadCredentials(config.basicAuthDir);
+  const filter = createFilter(config);
+  const metrics = createMetrics();
+
+  const router = await createLibp2pRouter({
+    listenAddr: config.routerAddr,
+    ...(config.routerWebsocketAddr === undefined
+      ? {}
+      : { websocketAddr: config.routerWebsocketAddr }),
+    registryPort: config.registryAddr.port,
+    ...(config.dataDir === undefined ? {} : { dataDir: config.dataDir }),
+    bootstrapper: createBootstrapper(config.bootstrap, log),
+    log,
+  });
+  stack.defer(() => router.stop());
+  const events = createServiceMetrics(metrics, router.name);
+
+  const store = new VerifiedStore(createStore(config.store, log), {
+    log,
+    onCorrupt: () => events.corrupt(),
+  });
+  stack.defer(() => store.close());
+
+  const mirror = new Mirror({
+    router,
+    client: new PeerClient(
+      credentials === undefined ? {} : { authorization: basicAuthorization(credentials) },
+    ),
+    resolveTimeoutMs: config.resolveTimeoutMs,
+    resolveRetries: config.resolveRetries,
+    log,
+    events: events.mirrorEvents,
+  });
+  const server = new RegistryServer({
+    registry: new Registry({
+      store,
+      router,
+      mirror,
+      filter,
+      defaultRegistry: config.defaultRegistry,
+      ...(credentials === undefined ? {} : { credentials }),
+      log,
+    }),
+    log,
+    observer: events.observer,
+  });
+  const metricsServer = new MetricsServer(metrics);
+  await metricsServer.listen(config.metricsAddr);
+  stack.defer(() => metricsServer.close());
+  const registryPort = await server.listen(config.registryAddr);
+
+  const syncing = new AbortController();
+  const sync = new Sync({ store, router, filter, log, onAdvertised: events.advertised });
+  const running = sync.run(syncing.signal);
+  stack.defer(async () => {
+    syncing.abort();
+    await running;
+  });
+
+  log.info("running Kagami", { version: VERSION, registry: registryPort, store: store.name });
+  await aborted(signal);
+  log.info("stopping", { graceMs: config.shutdownGraceMs });
+  await server.close(config.shutdownGraceMs);
+}
+
+function createStore(config: StoreConfig, log: Logger): Store {
+  if (config.kind === "oci-layout") return new LayoutStore(config);
+  return new ContainerdStore({ ...config, log });
+}
+
+function createBootstrapper(config: BootstrapConfig, log: Logger): Bootstrapper {
+  switch (config.kind) {
+    case "static":
+      return new StaticBootstrapper(config.peers);
+    case "dns":
+      return new DnsBootstrapper(config.domain);
+    case "http":
+      return new HttpBootstrapper(config);
+    case "kubernetes": {
+      const { lease, namespace } = config;
+      const options = { name: lease, ...(namespace === undefined ? {} : { namespace }) };
+      return new KubernetesBootstrapper({ connect: () => createLeaseClient(options), log });
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  return promise;
+}

@@ -1,0 +1,91 @@
+/**
+ * Ties what happens in the service to its metrics.
+ *
+ * @module
+ */
+import type { Metrics } from "../observability/metrics.ts";
+import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
+import type { AdvertisedCounts } from "../sync/sync.ts";
+import type { MirrorEvents } from "../transfer/mirror.ts";
+
+/** Most registries that have a label of their own; requests can name any. */
+export const MAX_REGISTRY_LABELS = 256;
+
+const OTHER = "other";
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
+
+/** Listeners that count. */
+export interface ServiceMetrics {
+  readonly observer: ExchangeObserver;
+  readonly mirrorEvents: MirrorEvents;
+  /** A stored content turned out to be corrupt. */
+  corrupt(): void;
+  /** The advertised state was brought in line. */
+  advertised(counts: AdvertisedCounts): void;
+}
+
+/**
+ * Creates the listeners.
+ *
+ * @param metrics Where to count.
+ * @param router Value of the label `router`.
+ * @returns The listeners.
+ */
+export function createServiceMetrics(metrics: Metrics, router: string): ServiceMetrics {
+  const { counters, gauges, histograms } = metrics;
+  const registries = new Set<string>();
+  const registryLabel = (registry: string): string => {
+    if (!registries.has(registry) && registries.size >= MAX_REGISTRY_LABELS) return OTHER;
+    registries.add(registry);
+    return registry;
+  };
+
+  const countContent = ({ answer, bytes, complete }: Exchange) => {
+    const { handler, registry, source } = answer.facts;
+    if (source !== undefined) {
+      counters.servedBytes.inc({ source: source === "local" ? "local" : "peer" }, bytes);
+    }
+    if (handler !== "mirror") return;
+    const isHit = source !== undefined && complete;
+    counters.mirrorRequests.inc({
+      registry: registryLabel(registry ?? OTHER),
+      cache: isHit ? "hit" : "miss",
+    });
+    if (isHit) gauges.mirrorLastSuccess.setToCurrentTime();
+  };
+
+  return {
+    observer: {
+      started: (handler) => gauges.httpInflight.inc({ handler }),
+      ended: (handler) => gauges.httpInflight.dec({ handler }),
+      finished(exchange) {
+        const { handler, status, bytes, seconds } = exchange;
+        const method = METHODS.has(exchange.method) ? exchange.method : OTHER;
+        const labels = { handler, method, code: String(status) };
+        histograms.httpDuration.observe(labels, seconds);
+        histograms.httpResponseSize.observe(labels, bytes);
+        countContent(exchange);
+      },
+    },
+    mirrorEvents: {
+      resolved: (seconds) => histograms.resolveDuration.observe({ router }, seconds),
+      peerFailed: () => counters.peerFailures.inc(),
+      resumed: () => counters.resumes.inc(),
+      verificationFailed: () => counters.verificationFailures.inc({ source: "peer" }),
+    },
+    corrupt: () => counters.verificationFailures.inc({ source: "local" }),
+    advertised({ tags, images, contents }) {
+      const pairs = [
+        [gauges.advertisedImageTags, tags],
+        [gauges.advertisedImageDigests, images],
+        [gauges.advertisedContentDigests, contents],
+      ] as const;
+      for (const [gauge, counts] of pairs) {
+        gauge.reset();
+        for (const [registry, count] of counts) {
+          gauge.inc({ registry: registryLabel(registry) }, count);
+        }
+      }
+    },
+  };
+}
