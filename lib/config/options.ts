@@ -168,7 +168,7 @@ export const REGISTRY_OPTIONS = {
     "debug-web-enabled",
     boolean,
     "true",
-    "Whether the debug page is served.",
+    "Accepted for compatibility with Spegel; there is no debug page yet.",
   ),
   shutdownGracePeriod: option(
     "shutdown-grace-period",

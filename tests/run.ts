@@ -1,0 +1,118 @@
+/**
+ * Runs everything: set-up, checks, unit and integration tests. `deno task test` and `.ci/run` call it.
+ *
+ * Ends with a line `N passed, N failed[, N skipped]`, and with a code other than 0 if anything failed.
+ *
+ * @module
+ */
+
+/** What the integration tests need, by Debian's names. */
+const DEBIAN_PACKAGES = ["containerd", "runc", "skopeo", "docker-registry", "iproute2", "curl"];
+
+/** Parts that can be run alone: `tests/run.ts unit`. */
+const PARTS = ["check", "unit", "integration"] as const;
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+
+function say(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+}
+
+async function succeeds(command: string, args: string[]): Promise<boolean> {
+  const { code } = await new Deno.Command(command, { args, stdin: "null" }).spawn().status;
+  return code === 0;
+}
+
+async function isInstalled(name: string): Promise<boolean> {
+  const { success, stdout } = await new Deno.Command("dpkg-query", {
+    args: ["-W", "-f=${Status}", name],
+    stderr: "null",
+  }).output();
+  return success && new TextDecoder().decode(stdout).endsWith("ok installed");
+}
+
+/** Installs Debian's packages where that is possible. Tests that lack something say so and are skipped. */
+async function installPackages(): Promise<void> {
+  try {
+    const missing: string[] = [];
+    for (const name of DEBIAN_PACKAGES) if (!await isInstalled(name)) missing.push(name);
+    if (missing.length === 0) return;
+    if (Deno.uid() !== 0) return say(`not root: ${missing.join(", ")} not installed`);
+    say(`installing ${missing.join(", ")}`);
+    Deno.env.set("DEBIAN_FRONTEND", "noninteractive");
+    await succeeds("apt-get", ["-qq", "update"]);
+    await succeeds("apt-get", ["-qq", "install", "-y", "--no-install-recommends", ...missing]);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    say("no Debian: packages not installed");
+  }
+}
+
+async function check(name: string, args: string[]): Promise<void> {
+  say(`\n== ${name}`);
+  if (await succeeds(Deno.execPath(), args)) counts.passed += 1;
+  else counts.failed += 1;
+}
+
+/** Runs tests and counts them by the report, which also holds those of files that failed to load. */
+async function test(folder: string, args: string[]): Promise<void> {
+  say(`\n== ${folder}`);
+  const report = await Deno.makeTempFile({ suffix: ".xml" });
+  try {
+    const succeeded = await succeeds(Deno.execPath(), [
+      "test",
+      "-A",
+      "--no-check",
+      `--junit-path=${report}`,
+      ...args,
+      folder,
+    ]);
+    const { passed, failed, skipped } = readReport(await Deno.readTextFile(report));
+    counts.passed += passed;
+    // A failure outside of any test (a file that does not load, an uncaught error) counts, too.
+    counts.failed += succeeded ? failed : Math.max(1, failed);
+    counts.skipped += skipped;
+  } finally {
+    await Deno.remove(report);
+  }
+}
+
+function readReport(xml: string): Counts {
+  const sum = { tests: 0, failed: 0, skipped: 0 };
+  for (const [, attributes = ""] of xml.matchAll(/<testsuite ([^>]*)>/g)) {
+    const read = (name: string) =>
+      Number(new RegExp(`\\b${name}="(\\d+)"`).exec(attributes)?.[1] ?? 0);
+    sum.tests += read("tests");
+    sum.failed += read("failures") + read("errors");
+    sum.skipped += read("disabled") + read("skipped");
+  }
+  const { tests, failed, skipped } = sum;
+  return { passed: tests - failed - skipped, failed, skipped };
+}
+
+const wanted = Deno.args.length === 0 ? PARTS : PARTS.filter((part) => Deno.args.includes(part));
+
+if (wanted.includes("integration")) await installPackages();
+if (wanted.includes("check")) {
+  await check("format", ["fmt", "--check"]);
+  await check("lint", ["lint"]);
+  await check("types", ["check", "main.ts", "lib", "tests", "tools"]);
+  await check("documentation in step with the code", [
+    "run",
+    "-A",
+    "tools/generate_docs.ts",
+    "--check",
+  ]);
+}
+if (wanted.includes("unit")) await test("tests/unit", ["--parallel"]);
+if (wanted.includes("integration")) await test("tests/integration", []);
+
+const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
+say(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);
+Deno.exit(counts.failed > 0 ? 1 : 0);
