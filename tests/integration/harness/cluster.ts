@@ -1,0 +1,142 @@
+/**
+ * A cluster: an upstream registry, and nodes with a containerd and a mirror each.
+ *
+ * @module
+ */
+import { ContainerdDaemon } from "./containerd_daemon.ts";
+import { CriClient } from "./cri_client.ts";
+import { type ImageLayout, type ImageOptions, LAYOUT_TAG, makeImage } from "./images.ts";
+import { MirrorProcess, PORTS, runKagami } from "./mirror_process.ts";
+import { inside, TestNetwork } from "./network.ts";
+import { eventually, run } from "./process.ts";
+import { UpstreamRegistry } from "./upstream_registry.ts";
+
+/** A node of the cluster. */
+export interface ClusterNode {
+  readonly containerd: ContainerdDaemon;
+  readonly cri: CriClient;
+  readonly mirror: MirrorProcess;
+}
+
+/** Options of {@linkcode TestCluster.start}. */
+export interface ClusterOptions {
+  readonly nodes: number;
+  /** Further environment of the mirrors. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** An image in the upstream registry. */
+export interface PushedImage extends ImageLayout {
+  /** Full reference with tag. */
+  readonly reference: string;
+  readonly repository: string;
+}
+
+/** A running cluster. */
+export class TestCluster implements AsyncDisposable {
+  readonly #stack: AsyncDisposableStack;
+  readonly #folder: string;
+  #images = 0;
+
+  private constructor(
+    stack: AsyncDisposableStack,
+    folder: string,
+    readonly network: TestNetwork,
+    readonly upstream: UpstreamRegistry,
+    readonly nodes: readonly ClusterNode[],
+  ) {
+    this.#stack = stack;
+    this.#folder = folder;
+  }
+
+  /** Starts a cluster, and waits until all mirrors are ready and know one another. */
+  static async start(options: ClusterOptions): Promise<TestCluster> {
+    await using stack = new AsyncDisposableStack();
+    const folder = await Deno.makeTempDir({ prefix: "kagami-test-" });
+    stack.defer(() => Deno.remove(folder, { recursive: true }));
+    const network = stack.use(await TestNetwork.create());
+    const upstreamNode = await network.addNode("upstream");
+    const upstream = stack.use(
+      await UpstreamRegistry.start(upstreamNode, `${folder}/upstream`),
+    );
+    const nodes: ClusterNode[] = [];
+    for (let number = 1; number <= options.nodes; number++) {
+      const node = await network.addNode(`node-${number}`);
+      const own = `${folder}/node-${number}`;
+      await Deno.mkdir(own);
+      const containerd = stack.use(await ContainerdDaemon.start(node, own));
+      const mirror = stack.use(
+        await MirrorProcess.start(node, own, {
+          containerd,
+          bootstrap: [nodes[0]?.mirror.node ?? node],
+          ...(options.env === undefined ? {} : { env: options.env }),
+        }),
+      );
+      const cri = stack.use(new CriClient(containerd.sock));
+      await configure(containerd, [`http://${upstream.host}`]);
+      nodes.push({ containerd, cri, mirror });
+    }
+    for (const { mirror } of nodes) await mirror.ready();
+    for (const { mirror } of nodes) await knowsPeers(mirror, options.nodes - 1);
+    return new TestCluster(stack.move(), folder, network, upstream, nodes);
+  }
+
+  /** The node of a number, from 1. */
+  node(number: number): ClusterNode {
+    const node = this.nodes[number - 1];
+    if (node === undefined) throw new Error(`there is no node ${number}`);
+    return node;
+  }
+
+  /** Makes an image and pushes it upstream. */
+  async push(options: Omit<ImageOptions, "seed">, tag = "v1"): Promise<PushedImage> {
+    const number = ++this.#images;
+    const layout = await this.makeImage(options);
+    const repository = `team/app-${number}`;
+    const reference = `${this.upstream.host}/${repository}:${tag}`;
+    const skopeo = ["skopeo", "copy", "--all", "--insecure-policy", "--dest-tls-verify=false"];
+    const from = `oci:${layout.path}:${LAYOUT_TAG}`;
+    await run("ip", ...inside(this.upstream.node, ...skopeo, from, `docker://${reference}`));
+    await this.upstream.forget();
+    return { ...layout, reference, repository };
+  }
+
+  /** Makes an image that is nowhere but in its layout. */
+  async makeImage(options: Omit<ImageOptions, "seed">): Promise<ImageLayout> {
+    const number = ++this.#images;
+    return await makeImage(`${this.#folder}/image-${number}`, { ...options, seed: number });
+  }
+
+  /** Forgets what the registry and the mirrors have logged. */
+  async forget(): Promise<void> {
+    await this.upstream.forget();
+    for (const { mirror } of this.nodes) await mirror.forget();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+/** Points a containerd at its node's mirror. */
+export async function configure(
+  containerd: ContainerdDaemon,
+  registries: readonly string[],
+): Promise<void> {
+  const { code, stderr } = await runKagami([
+    "configuration",
+    `--containerd-registry-config-path=${containerd.certsDir}`,
+    "--mirrored-registries",
+    ...registries,
+    `--mirror-targets=http://${containerd.node.ip}:${PORTS.registry}`,
+    `--basic-auth-dir=${containerd.folder}/basic-auth`,
+  ]);
+  if (code !== 0) throw new Error(`configuration failed: ${stderr}`);
+}
+
+async function knowsPeers(mirror: MirrorProcess, count: number): Promise<void> {
+  await eventually(`${mirror.node.name} knows ${count} peers`, async () => {
+    const text = await mirror.curl(`${mirror.url}/readyz`);
+    return count === 0 || text.includes(`${count} peers`);
+  });
+}

@@ -1,0 +1,89 @@
+/**
+ * The part of the CRI that pulls images, as the kubelet does.
+ *
+ * @see https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto
+ * @module
+ */
+import { Client, credentials, Metadata, type ServiceDefinition } from "@grpc/grpc-js";
+import { fromJSON } from "@grpc/proto-loader";
+
+const image = { fields: { image: { type: "string", id: 1 } } };
+
+// protobufjs' types want a comment on each method.
+const DEFINITION = fromJSON(
+  {
+    nested: {
+      runtime: {
+        nested: {
+          v1: {
+            nested: {
+              ImageSpec: image,
+              PullImageRequest: { fields: { image: { type: "ImageSpec", id: 1 } } },
+              PullImageResponse: { fields: { imageRef: { type: "string", id: 1 } } },
+              RemoveImageRequest: { fields: { image: { type: "ImageSpec", id: 1 } } },
+              RemoveImageResponse: { fields: {} },
+              ImageService: {
+                methods: {
+                  PullImage: { requestType: "PullImageRequest", responseType: "PullImageResponse" },
+                  RemoveImage: {
+                    requestType: "RemoveImageRequest",
+                    responseType: "RemoveImageResponse",
+                  },
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+  } as unknown as Parameters<typeof fromJSON>[0],
+);
+
+/** Longest pull, in milliseconds. */
+const PULL_TIMEOUT_MS = 120_000;
+
+/** Client of the CRI of one containerd. */
+export class CriClient implements Disposable {
+  readonly #client: Client;
+
+  constructor(sock: string) {
+    this.#client = new Client(`unix://${sock}`, credentials.createInsecure(), {
+      "grpc.use_local_subchannel_pool": 1,
+    });
+  }
+
+  /**
+   * Pulls an image.
+   *
+   * @returns Digest of its config.
+   */
+  async pullImage(reference: string): Promise<string> {
+    const { imageRef } = await this.#call<{ imageRef: string }>("PullImage", reference);
+    return imageRef;
+  }
+
+  /** Removes an image. */
+  async removeImage(reference: string): Promise<void> {
+    await this.#call("RemoveImage", reference);
+  }
+
+  #call<Response>(name: string, reference: string): Promise<Response> {
+    const service = DEFINITION["runtime.v1.ImageService"] as ServiceDefinition;
+    const method = service[name]!;
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    this.#client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      { image: { image: reference } },
+      new Metadata(),
+      { deadline: Date.now() + PULL_TIMEOUT_MS },
+      (error, response) => error === null ? resolve(response as Response) : reject(error),
+    );
+    return promise;
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+}

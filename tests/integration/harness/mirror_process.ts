@@ -1,0 +1,176 @@
+/**
+ * Kagami itself, as a process inside of a node.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import type { ContainerdDaemon } from "./containerd_daemon.ts";
+import { inside, type NetworkNode, runInside } from "./network.ts";
+import { eventually, ManagedProcess, type Output, runCommand } from "./process.ts";
+
+/** The program. */
+export const MAIN = fileURLToPath(new URL("../../../main.ts", import.meta.url));
+
+/** Ports of every node. */
+export const PORTS = { registry: 5000, router: 5001, metrics: 9090 } as const;
+
+/** A request as Kagami's log tells it. */
+export interface MirrorRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  readonly bytes: number;
+  readonly handler: string;
+  readonly source?: string;
+}
+
+/** Options of {@linkcode MirrorProcess.start}. */
+export interface MirrorOptions {
+  readonly containerd: ContainerdDaemon;
+  /** Nodes to start from. */
+  readonly bootstrap: readonly NetworkNode[];
+  /** Further environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a command of Kagami to its end. */
+export function runKagami(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Output> {
+  const command = ["run", "-A", "--no-check", MAIN, ...args];
+  const assignments = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  return runCommand("env", [...assignments, Deno.execPath(), ...command]);
+}
+
+/** A running mirror. */
+export class MirrorProcess implements AsyncDisposable {
+  readonly node: NetworkNode;
+  readonly #folder: string;
+  readonly #options: MirrorOptions;
+  #process: ManagedProcess | undefined;
+  #skip = 0;
+
+  private constructor(node: NetworkNode, folder: string, options: MirrorOptions) {
+    this.node = node;
+    this.#folder = folder;
+    this.#options = options;
+  }
+
+  /** Starts a mirror; {@linkcode ready} waits for it. */
+  static async start(
+    node: NetworkNode,
+    folder: string,
+    options: MirrorOptions,
+  ): Promise<MirrorProcess> {
+    const mirror = new MirrorProcess(node, folder, options);
+    await mirror.startAgain();
+    return mirror;
+  }
+
+  /** Starts it after it was stopped or killed. */
+  async startAgain(): Promise<void> {
+    const { containerd, bootstrap, env } = this.#options;
+    const peers = bootstrap.map((node) => `${node.ip}:${PORTS.router}`);
+    this.#process = await ManagedProcess.start(
+      `mirror of ${this.node.name}`,
+      `${this.#folder}/mirror.log`,
+      "ip",
+      inside(this.node, Deno.execPath(), "run", "-A", "--no-check", MAIN, "registry"),
+      {
+        CONTAINERD_SOCK: containerd.sock,
+        CONTAINERD_CONTENT_PATH: containerd.contentPath,
+        STATIC_BOOTSTRAP_PEERS: peers.join(","),
+        DATA_DIR: `${this.#folder}/data`,
+        BASIC_AUTH_DIR: `${this.#folder}/basic-auth`,
+        LOG_LEVEL: "DEBUG",
+        // Two cores carry the whole cluster here; what is tested is not how fast it answers.
+        MIRROR_RESOLVE_TIMEOUT: "1s",
+        ...env,
+      },
+    );
+  }
+
+  /** URL of its registry, from inside of the network. */
+  get url(): string {
+    return `http://${this.node.ip}:${PORTS.registry}`;
+  }
+
+  /** Sends a request from its own node. */
+  async curl(...args: string[]): Promise<string> {
+    return (await runInside(this.node, "curl", "-s", "--max-time", "30", ...args)).stdout;
+  }
+
+  /** Status of `/readyz`. */
+  async readiness(): Promise<number> {
+    const format = ["-o", "/dev/null", "-w", "%{http_code}"];
+    return Number(await this.curl(...format, `${this.url}/readyz`));
+  }
+
+  /** Waits until it is ready. */
+  async ready(): Promise<void> {
+    await eventually(
+      `mirror of ${this.node.name} is ready`,
+      async () => await this.readiness() === 200,
+    );
+  }
+
+  /** Waits until the mirror's answer to a path has a status. */
+  async answers(status: number, path: string): Promise<void> {
+    const format = ["-o", "/dev/null", "-w", "%{http_code}"];
+    await eventually(
+      `${path} on ${this.node.name} answers ${status}`,
+      async () => Number(await this.curl(...format, `${this.url}${path}`)) === status,
+    );
+  }
+
+  /** Value of a metric, of all labels together that match. */
+  async metric(name: string, labels = ""): Promise<number> {
+    const text = await this.curl(`http://${this.node.ip}:${PORTS.metrics}/metrics`);
+    return text.split("\n")
+      .filter((line) => line.startsWith(name) && line.includes(labels) && !line.startsWith("#"))
+      .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
+  /** Lines of its log since {@linkcode forget}. */
+  async logLines(): Promise<Record<string, unknown>[]> {
+    const text = (await Deno.readTextFile(`${this.#folder}/mirror.log`)).slice(this.#skip);
+    return text.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  }
+
+  /** Requests since {@linkcode forget}. */
+  async requests(): Promise<MirrorRequest[]> {
+    const lines = await this.logLines();
+    const isRequest = (line: Record<string, unknown>) =>
+      line["msg"] === "request" || line["msg"] === "answer was broken off";
+    return lines.filter(isRequest) as unknown as MirrorRequest[];
+  }
+
+  /** Forgets the log so far. */
+  async forget(): Promise<void> {
+    this.#skip = (await Deno.readTextFile(`${this.#folder}/mirror.log`)).length;
+  }
+
+  get isRunning(): boolean {
+    return this.#process?.isRunning ?? false;
+  }
+
+  /** Sends a signal. */
+  signal(signal: Deno.Signal): void {
+    this.#process?.signal(signal);
+  }
+
+  /** Kills it. */
+  async kill(): Promise<void> {
+    await this.#process?.kill();
+  }
+
+  /** Stops it in order. */
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
