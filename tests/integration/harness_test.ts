@@ -9,6 +9,7 @@ import { CriClient } from "./harness/cri_client.ts";
 import { LAYOUT_TAG, makeImage, PLATFORM } from "./harness/images.ts";
 import { inside, type NetworkNode, runInside, TestNetwork } from "./harness/network.ts";
 import { eventually, run } from "./harness/process.ts";
+import { namespacesBeside, processesWith, remainsOf } from "./harness/remains.ts";
 import { REQUIRES_TEST_BED } from "./harness/requirements.ts";
 import { UpstreamRegistry } from "./harness/upstream_registry.ts";
 
@@ -58,43 +59,6 @@ async function push({ folder, upstream }: Bed, name: string, platforms: readonly
   const from = `oci:${image.path}:${LAYOUT_TAG}`;
   await run("ip", ...inside(upstream.node, ...skopeo, from, `docker://${reference}`));
   return { ...image, reference };
-}
-
-/** Names of the network namespaces that belong to the same network as a node. */
-async function namespacesBeside(node: NetworkNode): Promise<string[]> {
-  const prefix = node.namespace.slice(0, -node.name.length);
-  const names = (await run("ip", "netns", "list")).split("\n").map((line) => line.split(" ")[0]!);
-  return names.filter((name) => name.startsWith(prefix));
-}
-
-/** Command lines of the processes that mention a text. */
-async function processesWith(text: string): Promise<string[]> {
-  const found = [];
-  for await (const { name } of Deno.readDir("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const command = (await Deno.readTextFile(`/proc/${name}/cmdline`)).replaceAll("\0", " ");
-      if (command.includes(text)) found.push(command);
-    } catch (error) {
-      // It ended while we looked.
-      if (!(error instanceof Deno.errors.NotFound) && !isGone(error)) throw error;
-    }
-  }
-  return found;
-}
-
-function isGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ESRCH";
-}
-
-/** What is left of a bed. */
-async function remainsOf(folder: string, node: NetworkNode): Promise<object> {
-  const mounts = (await Deno.readTextFile("/proc/self/mountinfo")).split("\n");
-  return {
-    namespaces: await namespacesBeside(node),
-    processes: await processesWith(folder),
-    mounts: mounts.filter((line) => line.includes(folder)),
-  };
 }
 
 const NOTHING = { namespaces: [], processes: [], mounts: [] };
