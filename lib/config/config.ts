@@ -21,7 +21,7 @@ import {
   VERSION_OPTIONS,
 } from "./options.ts";
 import { type Environment, label, parseOptions, type ValuesOf } from "./parse_options.ts";
-import type { MirroredRegistry } from "./value_parsers.ts";
+import { ALL_REGISTRIES, type MirroredRegistry } from "./value_parsers.ts";
 
 /** Where content is kept. */
 export type StoreConfig =
@@ -49,7 +49,7 @@ export interface RegistryConfig {
   readonly metricsAddr: ListenAddress;
   readonly store: StoreConfig;
   readonly dataDir?: string;
-  /** Hosts, with port where they have one. */
+  /** Hosts, with port where they have one; none for all registries. */
   readonly mirroredRegistries: readonly string[];
   readonly registryFilters: readonly RegExp[];
   readonly defaultRegistry: string;
@@ -138,7 +138,7 @@ function isCommandName(name: string): name is CommandName {
 
 /** `--log-level debug registry`: the level is not the command. */
 function isLogLevelValue(args: readonly string[], index: number): boolean {
-  return args[index - 1] === `--${COMMON_OPTIONS.logLevel.flag}`;
+  return args[index - 1]?.replace(/^--?/, "") === COMMON_OPTIONS.logLevel.flag;
 }
 
 const PARSERS: Record<CommandName, (args: readonly string[], env: Environment) => Command> = {
@@ -204,7 +204,7 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     metricsAddr: values.metricsAddr!,
     store: storeConfig(values),
     ...(dataDir === undefined ? {} : { dataDir }),
-    mirroredRegistries: values.mirroredRegistries.map(({ host }) => host),
+    mirroredRegistries: registryHosts(values.mirroredRegistries),
     registryFilters: values.registryFilters,
     defaultRegistry: values.defaultRegistry!,
     resolveTimeoutMs: values.mirrorResolveTimeout!,
@@ -214,6 +214,12 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     basicAuthDir: values.basicAuthDir!,
     bootstrap: bootstrapConfig(values),
   };
+}
+
+/** One wildcard among them means all, whatever else is named. */
+function registryHosts(registries: readonly MirroredRegistry[]): string[] {
+  const hosts = registries.map(({ host }) => host);
+  return hosts.includes(ALL_REGISTRIES) ? [] : hosts;
 }
 
 function storeConfig(values: RegistryValues): StoreConfig {

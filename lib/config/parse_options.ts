@@ -36,8 +36,8 @@ export function parseOptions<Table extends OptionTable>(
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(table)) {
     const texts = given.get(option.flag) ?? fromEnvironment(option, env) ?? [];
-    if (option.required && texts.length === 0) {
-      throw new ConfigError(`${label(option)} is required`);
+    if (option.required && texts.every((text) => text === "")) {
+      throw new ConfigError(`${label(option)} is required, must be ${option.parser.allowed}`);
     }
     values[name] = isList(option)
       ? texts.map((text) => parseValue(option, text))

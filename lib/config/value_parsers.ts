@@ -104,18 +104,22 @@ export const logLevel: ValueParser<LogLevel> = {
   parse: (text) => LOG_LEVELS.find((level) => level === text.toUpperCase()),
 };
 
-/** A registry that is mirrored. */
+/** A registry that is mirrored, or all. */
 export interface MirroredRegistry {
-  /** `https://docker.io`. */
-  readonly url: string;
-  /** Host, with its port if it has one. */
+  /** `https://docker.io`; left out for all registries. */
+  readonly url?: string;
+  /** Host, with its port if it has one; {@linkcode ALL_REGISTRIES} for all registries. */
   readonly host: string;
 }
 
-/** Registry as URL, as Spegel takes it, or as host alone, which means https. */
+/** The host that stands for all registries: the name of containerd's folder for them. */
+export const ALL_REGISTRIES = "_default";
+
+/** Registry as URL, as Spegel takes it, or as host alone, which means https; `_default` and `*` mean all. */
 export const mirroredRegistry: ValueParser<MirroredRegistry> = {
-  allowed: "a registry such as https://docker.io or ghcr.io, without a path",
+  allowed: "a registry such as https://docker.io or ghcr.io without a path, or _default for all",
   parse(text) {
+    if (text === ALL_REGISTRIES || text === "*") return { host: ALL_REGISTRIES };
     const match = /^(?:(https?):\/\/)?([^/]+)$/.exec(text);
     const host = match?.[2];
     if (host === undefined || !isRegistry(host)) return undefined;
@@ -165,15 +169,28 @@ export const endpoint: ValueParser<{ readonly host: string; readonly port: numbe
   },
 };
 
+/** What Go writes in another way than JavaScript. */
+const GO_SYNTAX: Readonly<Record<string, string>> = {
+  "\\A": "(?<![\\s\\S])",
+  "\\z": "(?![\\s\\S])",
+  "\\a": "\\x07",
+  "(?P<": "(?<",
+};
+
+/** Go's forms that JavaScript would silently read as something else. */
+const ONLY_IN_GO = /^(?:\\[pPQEC]|\\x\{|\[:)/;
+
 /** Regular expression of Go, as far as JavaScript can express it. */
 export const goRegExp: ValueParser<RegExp> = {
-  allowed: "a regular expression",
+  allowed: "a regular expression of Go without \\p, \\Q, \\C, \\x{} and [:classes:], " +
+    "with the flags i, m and s only",
   parse(text) {
-    const [, letters = "", source = ""] = /^(?:\(\?([is]+)\))?(.*)$/s.exec(text) ?? [];
-    // The ends of Go's text, and its named groups.
-    const translated = source.replaceAll("\\A", "^").replaceAll("\\z", "$")
-      .replaceAll("(?P<", "(?<");
+    const [, letters = "", source = ""] = /^(?:\(\?([ims]+)\))?(.*)$/s.exec(text) ?? [];
+    // Escapes are taken whole, so that an escaped backslash before a letter stays what it is.
+    const tokens = source.match(/\\x\{|\\[\s\S]|\[:\^?[a-z]+:\]|\(\?P<|[\s\S]/g) ?? [];
+    if (tokens.some((token) => ONLY_IN_GO.test(token))) return undefined;
     try {
+      const translated = tokens.map((token) => GO_SYNTAX[token] ?? token).join("");
       return new RegExp(translated, [...new Set(letters)].join(""));
     } catch {
       return undefined;

@@ -7,15 +7,13 @@
  *
  * @module
  */
+import { ALL_REGISTRIES, type MirroredRegistry } from "../config/value_parsers.ts";
 import type { Logger } from "../observability/logger.ts";
 import { copyTree, listNames, lstatOrUndefined, removeTree, writeAtomically } from "./file_tree.ts";
 import { type ExistingHosts, formatHostsFile, prependHostsFile } from "./hosts_file.ts";
 
 /** Folder with what was there before; the same as Spegel's. */
 export const BACKUP = "_backup";
-
-/** Folder of the registries that have none of their own. */
-export const DEFAULT_REGISTRY_FOLDER = "_default";
 
 /** File that lists what Kagami wrote or set aside. containerd looks only for folders. */
 export const MARKER = ".kagami.json";
@@ -30,7 +28,7 @@ export interface MirrorConfigurationOptions {
   /** containerd's `config_path`. */
   readonly configPath: string;
   /** Registries that are mirrored; none means all. */
-  readonly mirroredRegistries: readonly { readonly url: string; readonly host: string }[];
+  readonly mirroredRegistries: readonly MirroredRegistry[];
   readonly mirrorTargets: readonly string[];
   readonly resolveTags: boolean;
   /** Keep the operator's mirrors, behind ours. */
@@ -114,18 +112,24 @@ async function planChanges(
   const { mirroredRegistries, prependExisting } = options;
   const written: Record<string, string> = {};
   const existing = await registryFolders(originals);
-  for (const { url, host } of mirroredRegistries) {
-    written[host] = await hostsText(options, originals, host, url);
+  const wanted = mirroredRegistries.length === 0 ? [{ host: ALL_REGISTRIES }] : mirroredRegistries;
+  for (const { url, host } of wanted) {
+    const name = folderName(host, existing);
+    written[name] = await hostsText(options, originals, name, url);
   }
-  if (mirroredRegistries.length > 0) return { written, removed: [] };
+  if (!(ALL_REGISTRIES in written)) return { written, removed: [] };
   // All registries: `_default` counts only for those without a folder of their own.
-  written[DEFAULT_REGISTRY_FOLDER] = await hostsText(options, originals, DEFAULT_REGISTRY_FOLDER);
-  const own = existing.filter((name) => name !== DEFAULT_REGISTRY_FOLDER);
+  const own = existing.filter((name) => !(name in written));
   if (!prependExisting) return { written, removed: own };
-  for (const name of own) {
-    written[name] = await hostsText(options, originals, name, `https://${name}`);
-  }
+  // Without a URL: what the operator left out of them, containerd goes on filling in by itself.
+  for (const name of own) written[name] = await hostsText(options, originals, name);
   return { written, removed: [] };
+}
+
+/** containerd looks for `<host>_<port>_` before `<host>:<port>`, so where the first exists it must be ours. */
+function folderName(host: string, existing: readonly string[]): string {
+  const preferred = host.replace(/:([0-9]+)$/, "_$1_");
+  return existing.includes(preferred) ? preferred : host;
 }
 
 async function hostsText(
@@ -202,14 +206,25 @@ async function backUp(configPath: string): Promise<void> {
 async function writeHosts(configPath: string, name: string, text: string): Promise<void> {
   const folder = `${configPath}/${name}`;
   const info = await lstatOrUndefined(folder);
-  if (info?.isSymlink) {
-    // What the link leads to belongs to somebody else; its files are copied, ours are written beside them.
-    const target = await Deno.realPath(folder).catch(() => undefined);
+  if (info !== undefined && !info.isDirectory) {
+    // What a link leads to belongs to somebody else; its files are copied, ours are written beside them.
+    const target = info.isSymlink ? await realFolder(folder) : undefined;
     await Deno.remove(folder);
     if (target !== undefined) await copyTree(target, folder);
   }
   await Deno.mkdir(folder, { recursive: true });
   await writeAtomically(`${folder}/${HOSTS_FILE}`, text);
+}
+
+/** @returns The folder that a link leads to; undefined if it leads to none. */
+async function realFolder(link: string): Promise<string | undefined> {
+  try {
+    const target = await Deno.realPath(link);
+    return (await Deno.stat(target)).isDirectory ? target : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
 }
 
 /** Puts back from the backup. Can be repeated after an interruption, for the backup stays whole until the end. */
