@@ -178,8 +178,10 @@ async function isInPlace(configPath: string, changes: Changes): Promise<boolean>
   const marked = await readMarker(configPath);
   if (JSON.stringify(marked) !== JSON.stringify(changes)) return false;
   for (const [name, text] of Object.entries(changes.written)) {
-    const existing = await readExisting(`${configPath}/${name}`);
-    if (existing?.text !== text) return false;
+    const folder = `${configPath}/${name}`;
+    // Through a link of the operator the right text may be seen that was written for another folder.
+    if (!(await lstatOrUndefined(folder))?.isDirectory) return false;
+    if ((await readExisting(folder))?.text !== text) return false;
   }
   return true;
 }
