@@ -4,6 +4,9 @@
  * @module
  */
 
+/** What a file's name ends with while {@linkcode writeAtomically} writes it. */
+export const TEMPORARY_SUFFIX = ".kagami-new";
+
 /**
  * Whether there is something at a path, be it a broken link.
  *
@@ -87,7 +90,7 @@ async function keepOwner(path: string, info: Deno.FileInfo): Promise<void> {
  * @param text Its new text.
  */
 export async function writeAtomically(path: string, text: string): Promise<void> {
-  const temporary = `${path}.kagami-new`;
+  const temporary = `${path}${TEMPORARY_SUFFIX}`;
   const file = await Deno.open(temporary, { write: true, create: true, truncate: true });
   try {
     await writeAll(file, new TextEncoder().encode(text));

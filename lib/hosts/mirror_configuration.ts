@@ -9,7 +9,14 @@
  */
 import { ALL_REGISTRIES, type MirroredRegistry } from "../config/value_parsers.ts";
 import type { Logger } from "../observability/logger.ts";
-import { copyTree, listNames, lstatOrUndefined, removeTree, writeAtomically } from "./file_tree.ts";
+import {
+  copyTree,
+  listNames,
+  lstatOrUndefined,
+  removeTree,
+  TEMPORARY_SUFFIX,
+  writeAtomically,
+} from "./file_tree.ts";
 import { type ExistingHosts, formatHostsFile, prependHostsFile } from "./hosts_file.ts";
 
 /** Folder with what was there before; the same as Spegel's. */
@@ -21,6 +28,7 @@ export const MARKER = ".kagami.json";
 /** The backup while it is not complete, and while it is being removed. */
 const BACKUP_PARTIAL = "_backup.kagami-partial";
 const BACKUP_DONE = "_backup.kagami-done";
+const MARKER_PARTIAL = `${MARKER}${TEMPORARY_SUFFIX}`;
 const HOSTS_FILE = "hosts.toml";
 
 /** What to configure. */
@@ -45,6 +53,12 @@ interface Changes {
   readonly removed: readonly string[];
 }
 
+/** What the marker says. */
+interface Marker extends Changes {
+  /** False while the changes are being made. */
+  readonly complete: boolean;
+}
+
 /**
  * Writes the configuration. A second run with the same options changes nothing.
  *
@@ -66,7 +80,7 @@ export async function writeMirrorConfiguration(options: MirrorConfigurationOptio
     await restore(configPath);
   }
   await backUp(configPath);
-  await writeAtomically(`${configPath}/${MARKER}`, JSON.stringify(changes, null, 2) + "\n");
+  await writeMarker(configPath, { ...changes, complete: false });
   for (const name of changes.removed) {
     await removeTree(`${configPath}/${name}`);
     log.warn("set an existing registry configuration aside", {
@@ -78,6 +92,7 @@ export async function writeMirrorConfiguration(options: MirrorConfigurationOptio
     await writeHosts(configPath, name, text);
     log.info("wrote mirror configuration", { path: `${configPath}/${name}/${HOSTS_FILE}` });
   }
+  await writeMarker(configPath, { ...changes, complete: true });
 }
 
 /**
@@ -100,6 +115,7 @@ export async function cleanUpMirrorConfiguration(configPath: string, log: Logger
 async function tidyUp(configPath: string): Promise<void> {
   await removeTree(`${configPath}/${BACKUP_PARTIAL}`);
   await removeTree(`${configPath}/${BACKUP_DONE}`);
+  await removeTree(`${configPath}/${MARKER_PARTIAL}`);
   if (await lstatOrUndefined(`${configPath}/${BACKUP}`) === undefined) {
     await removeTree(`${configPath}/${MARKER}`);
   }
@@ -171,22 +187,24 @@ async function registryFolders(path: string): Promise<string[]> {
 }
 
 function isOurs(name: string): boolean {
-  return [BACKUP, BACKUP_PARTIAL, BACKUP_DONE, MARKER].includes(name);
+  return [BACKUP, BACKUP_PARTIAL, BACKUP_DONE, MARKER, MARKER_PARTIAL].includes(name);
 }
 
 async function isInPlace(configPath: string, changes: Changes): Promise<boolean> {
-  const marked = await readMarker(configPath);
-  if (JSON.stringify(marked) !== JSON.stringify(changes)) return false;
+  const wanted: Marker = { ...changes, complete: true };
+  if (JSON.stringify(await readMarker(configPath)) !== JSON.stringify(wanted)) return false;
   for (const [name, text] of Object.entries(changes.written)) {
-    const folder = `${configPath}/${name}`;
-    // Through a link of the operator the right text may be seen that was written for another folder.
-    if (!(await lstatOrUndefined(folder))?.isDirectory) return false;
-    if ((await readExisting(folder))?.text !== text) return false;
+    const existing = await readExisting(`${configPath}/${name}`);
+    if (existing?.text !== text) return false;
   }
   return true;
 }
 
-async function readMarker(configPath: string): Promise<Changes | undefined> {
+async function writeMarker(configPath: string, marker: Marker): Promise<void> {
+  await writeAtomically(`${configPath}/${MARKER}`, JSON.stringify(marker, null, 2) + "\n");
+}
+
+async function readMarker(configPath: string): Promise<Marker | undefined> {
   try {
     return JSON.parse(await Deno.readTextFile(`${configPath}/${MARKER}`));
   } catch (error) {
