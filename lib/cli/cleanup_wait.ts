@@ -65,6 +65,7 @@ async function probeAll(
   port: number,
   signal: AbortSignal,
 ): Promise<number> {
+  if (nodes.length === 0) throw new UnavailableError("the endpoint has no address");
   const open = [...nodes];
   const failed = new AbortController();
   const worker = async () => {
