@@ -73,19 +73,20 @@ export class ResumingReader implements ContentReader {
   }
 
   async #switch(error: unknown): Promise<void> {
-    const broken = { answer: this.#answer, progressed: this.#progressed, error };
-    broken.answer.response.close();
-    const next = await this.#reopen(`bytes=${this.#position}-${this.end}`, broken);
-    if (this.#closed) {
-      next.response.close();
-      throw new PeerError("reader was closed");
+    let broken = { answer: this.#answer, progressed: this.#progressed, error };
+    while (true) {
+      broken.answer.response.close();
+      const next = await this.#reopen(`bytes=${this.#position}-${this.end}`, broken);
+      if (this.#closed) {
+        next.response.close();
+        throw new PeerError("reader was closed");
+      }
+      this.#answer = next;
+      this.#progressed = false;
+      if (next.size === this.size && next.start === this.#position && next.end === this.end) return;
+      const mismatch = new PeerError(`peer ${next.address} went on with another range or size`);
+      broken = { answer: next, progressed: false, error: mismatch };
     }
-    if (next.size !== this.size || next.start !== this.#position || next.end !== this.end) {
-      next.response.close();
-      throw new PeerError(`peer ${next.address} went on with another range or size`);
-    }
-    this.#answer = next;
-    this.#progressed = false;
   }
 
   close(): Promise<void> {
