@@ -98,9 +98,10 @@ export class Candidates {
   async #arrival(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => resolve();
+    // Before the timer: the first setTimeout() under `deno test` runs microtasks, and a peer may come in them.
+    this.#wake = wake;
     const timer = setTimeout(wake, waitMs);
     signal?.addEventListener("abort", wake, { once: true });
-    this.#wake = wake;
     await promise;
     this.#wake = undefined;
     clearTimeout(timer);
