@@ -132,9 +132,11 @@ export class ContainerdWatcher {
   }
 
   #watchBlobs(channel: EventChannel, signal: AbortSignal): void {
-    const root = `${this.#options.contentPath}/blobs`;
-    const folders = [root, ...Object.keys(DIGEST_ALGORITHMS).map((name) => `${root}/${name}`)];
-    watchFolders(folders, (path) => {
+    const { contentPath } = this.#options;
+    const algorithms = Object.keys(DIGEST_ALGORITHMS);
+    // An empty store has none of the folders; the outer ones tell when the inner ones come.
+    const folders = ["", "/blobs", ...algorithms.map((name) => `/blobs/${name}`)];
+    watchFolders(folders.map((folder) => contentPath + folder), (path) => {
       const [hex, algorithm] = path.split("/").reverse();
       const digest = `${algorithm}:${hex}`;
       channel.push(isDigest(digest) ? { type: "changed", digest } : { type: "changed" });

@@ -36,11 +36,11 @@ export async function preflight(options: PreflightOptions): Promise<string> {
 
 function checkContentPath(contentPath: string, root: string | undefined, log: Logger): void {
   try {
-    if (Deno.statSync(`${contentPath}/blobs`).isDirectory) return;
+    if (Deno.statSync(contentPath).isDirectory) return;
   } catch {
     // Told below.
   }
-  log.warn("no blobs in the content path, reading slowly through containerd's socket instead", {
+  log.warn("there is no content path, reading slowly through containerd's socket instead", {
     contentPath,
     contentRoot: root,
     remedy: "mount containerd's content directory and name it with --containerd-content-path",

@@ -23,9 +23,6 @@ import type {
 } from "../store.ts";
 import { watchFolders } from "../watch_folders.ts";
 
-/** How often a folder that is not there yet is looked for, in milliseconds. */
-export const APPEAR_INTERVAL_MS = 1000;
-
 /** Annotations of index.json that name an image, the more telling one first. */
 const NAME_ANNOTATIONS = ["io.containerd.image.name", "org.opencontainers.image.ref.name"] as const;
 
@@ -101,31 +98,13 @@ export class LayoutStore implements Store {
 
   async *watch(signal: AbortSignal): AsyncIterable<StoreEvent> {
     const channel = new EventChannel();
-    const folders = ["", "/blobs", ...ALGORITHM_FOLDERS].map((folder) => this.#path + folder);
-    let watched: string[] = [];
-    let stop = new AbortController();
-    // Folders come one after the other while an image is copied in; each one found leads to a new watch.
-    const look = () => {
-      const present = folders.filter((folder) => existsSync(folder));
-      if (present.length === watched.length) return;
-      stop.abort();
-      stop = new AbortController();
-      watched = watchFolders(present, (path) => {
-        look();
-        const digest = digestOfPath(path);
-        channel.push(digest === undefined ? { type: "changed" } : { type: "changed", digest });
-      }, AbortSignal.any([signal, stop.signal]));
-      channel.push({ type: "reset" });
-    };
     channel.push({ type: "reset" });
-    look();
-    const timer = setInterval(look, APPEAR_INTERVAL_MS);
-    try {
-      yield* channel.events(signal);
-    } finally {
-      clearInterval(timer);
-      stop.abort();
-    }
+    const folders = ["", "/blobs", ...ALGORITHM_FOLDERS].map((folder) => this.#path + folder);
+    watchFolders(folders, (path) => {
+      const digest = digestOfPath(path);
+      channel.push(digest === undefined ? { type: "changed" } : { type: "changed", digest });
+    }, signal);
+    yield* channel.events(signal);
   }
 
   async status(): Promise<StoreStatus> {
@@ -209,13 +188,4 @@ function digestOfPath(path: string): Digest | undefined {
   const [hex, algorithm] = path.split("/").reverse();
   const digest = `${algorithm}:${hex}`;
   return isDigest(digest) ? digest : undefined;
-}
-
-function existsSync(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

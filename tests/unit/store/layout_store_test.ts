@@ -50,7 +50,7 @@ Deno.test("LayoutStore.watch() notices a layout that comes later", async () => {
   assert.deepEqual((await events.next()).value, { type: "reset" });
   const next = events.next();
   await Deno.mkdir(path);
-  assert.deepEqual((await next).value, { type: "reset" });
+  assert.deepEqual((await next).value, { type: "changed" });
   abort.abort();
   await events.return?.();
 });
