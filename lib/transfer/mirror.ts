@@ -33,6 +33,12 @@ export const HEDGE_MS = 100;
 export const SUSPECT_TTL_MS = 10_000;
 
 /**
+ * Time limit for the head of a suspect's answer, in milliseconds. A peer that hangs then costs a pull of many layers
+ * its full time limit once, and not for each of them.
+ */
+export const SUSPECT_HEAD_MS = 250;
+
+/**
  * How long a digest is not mirrored after peers delivered wrong bytes for it, in milliseconds. containerd has
  * by then written some of them; only upstream can be trusted with its next tries.
  */
@@ -245,7 +251,11 @@ export class Mirror {
   async #ask(peer: Peer, request: PeerRequest): Promise<PeerAnswer> {
     const { router, client } = this.#options;
     try {
-      return await client.request(peer, request);
+      const isSuspect = this.#suspects.has(peer.id);
+      return await client.request(
+        peer,
+        isSuspect ? { ...request, headMs: SUSPECT_HEAD_MS } : request,
+      );
     } catch (error) {
       if (error instanceof NotFoundError) router.forget(request.path.key, peer);
       throw error;

@@ -47,6 +47,8 @@ export interface PeerRequest {
   readonly method: "GET" | "HEAD";
   /** Value of the `Range` header; left out for the whole content. */
   readonly range?: string;
+  /** Time limit for the head of the answer in ms, where it is not to be the client's. */
+  readonly headMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -96,7 +98,7 @@ export class PeerClient {
   }
 
   async #ask(peer: Peer, address: string, request: PeerRequest): Promise<PeerAnswer> {
-    const { path, method, range, signal } = request;
+    const { path, method, range, signal, headMs } = request;
     const accept = path.kind === "manifests" ? MANIFEST_MEDIA_TYPES.join(", ") : "*/*";
     const response = await httpRequest({
       address,
@@ -108,7 +110,7 @@ export class PeerClient {
         Accept: accept,
         ...(range === undefined ? {} : { Range: range }),
       },
-      timeouts: this.#timeouts,
+      timeouts: headMs === undefined ? this.#timeouts : { ...this.#timeouts, headMs },
       ...(signal === undefined ? {} : { signal }),
     });
     try {
