@@ -20,6 +20,9 @@ export const RETRY_MS = { first: 500, most: 5000 } as const;
  */
 export const RECHECK_MS = 30_000;
 
+/** The same while peers are missed that were there before. */
+export const MISSED_RECHECK_MS = 3000;
+
 /** Time limit of one dial, in milliseconds. */
 export const DIAL_TIMEOUT_MS = 3000;
 
@@ -35,6 +38,8 @@ export interface ConnectorNode {
   dial(address: Multiaddr, signal: AbortSignal): Promise<void>;
   /** Number of peers in the routing table. */
   peerCount(): number;
+  /** Where peers were that were lost a while ago; they may be back. */
+  missed(): readonly Multiaddr[];
 }
 
 /** Options of {@linkcode Connector}. */
@@ -86,8 +91,10 @@ export class Connector {
       this.#state = await this.#attempt(signal);
       if (signal.aborted) return;
       this.#tell();
+      await Promise.all(node.missed().map((address) => this.#dial(address, signal)));
       const isAlone = node.peerCount() === 0;
-      await sleep(isAlone ? retryMs : RECHECK_MS, signal);
+      const pauseMs = node.missed().length > 0 ? MISSED_RECHECK_MS : RECHECK_MS;
+      await sleep(isAlone ? retryMs : pauseMs, signal);
       retryMs = isAlone ? Math.min(retryMs * 2, RETRY_MS.most) : RETRY_MS.first;
     }
   }

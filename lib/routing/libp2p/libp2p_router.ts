@@ -55,6 +55,15 @@ export const WALK_TIMEOUT_MS = 10_000;
 /** A peer that was lost is dialled again after this time, in milliseconds, before it is given up. */
 export const REDIAL_MS = 500;
 
+/**
+ * How long a lost peer is looked for where it was, in milliseconds: long enough for a node to be restarted, when it may
+ * be the one that others start from.
+ */
+export const MISSED_TTL_MS = 10 * 60_000;
+
+/** Most lost peers that are looked for; the ones lost first go first. */
+export const MAX_MISSED = 64;
+
 /** Connections are checked at this interval, and given up without an answer in this time, in milliseconds. */
 export const MONITOR_MS = { interval: 10_000, timeout: 3000 } as const;
 
@@ -186,8 +195,8 @@ class Libp2pRouter implements Router {
   readonly #connector: Connector;
   readonly #abort = new AbortController();
   readonly #running: Promise<unknown>;
-  /** Peers that were lost and did not answer again. */
-  readonly #dead = new Set<string>();
+  /** Peers that were lost and did not answer again: where they were, and since when. */
+  readonly #lost = new Map<string, { readonly addresses: Multiaddr[]; readonly since: number }>();
   #refreshing = false;
   #stopping: Promise<void> | undefined;
 
@@ -226,6 +235,7 @@ class Libp2pRouter implements Router {
         isConnected: (address) => this.#isConnected(address),
         dial: async (address, signal) => void await this.#node.dial(address, { signal }),
         peerCount: () => this.#dht.routingTable.size,
+        missed: () => this.#missed(),
       },
       bootstrapper: parts.bootstrapper,
       routerPort: parts.listenAddr.port,
@@ -274,8 +284,9 @@ class Libp2pRouter implements Router {
   async *#find(key: string, signal: AbortSignal): AsyncGenerator<Peer> {
     const { cid, recordName } = providerKey(key);
     let found = false;
-    for (const { peer: id, storedAt } of this.#records.providersOf(recordName)) {
-      if (this.#dead.has(id) || this.#forgotten.has(key, id, storedAt)) continue;
+    // In any order: the one that announced last would otherwise serve the whole cluster.
+    for (const { peer: id, storedAt } of shuffled(this.#records.providersOf(recordName))) {
+      if (this.#lost.has(id) || this.#forgotten.has(key, id, storedAt)) continue;
       const peer = await this.#peer(peerIdFromString(id));
       if (peer === undefined) continue;
       found = true;
@@ -287,7 +298,7 @@ class Libp2pRouter implements Router {
       if (event.name !== "PROVIDER" && event.name !== "PEER_RESPONSE") continue;
       for (const provider of event.providers) {
         const id = provider.id.toString();
-        if (provider.id.equals(this.#node.peerId) || this.#dead.has(id)) continue;
+        if (provider.id.equals(this.#node.peerId) || this.#lost.has(id)) continue;
         if (this.#forgotten.has(key, id)) continue;
         const peer = await this.#peer(provider.id, provider);
         if (peer !== undefined) yield peer;
@@ -394,7 +405,7 @@ class Libp2pRouter implements Router {
   }
 
   readonly #onConnect = (event: CustomEvent<PeerId>): void => {
-    this.#dead.delete(event.detail.toString());
+    this.#lost.delete(event.detail.toString());
   };
 
   readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
@@ -412,10 +423,25 @@ class Libp2pRouter implements Router {
       });
     } catch {
       if (signal.aborted) return;
-      this.#dead.add(id.toString());
+      await this.#miss(id);
       await this.#dht.routingTable.remove(id).catch(() => {});
       this.#log.info("lost a peer", { id: id.toString(), peers: this.#dht.routingTable.size });
     }
+  }
+
+  async #miss(id: PeerId): Promise<void> {
+    // Without its ID, for it may come back with another one.
+    const addresses = (await this.#storedAddresses(id)).map(withoutPeerId);
+    this.#lost.set(id.toString(), { addresses, since: this.#now() });
+    const oldest = this.#lost.keys().next();
+    if (this.#lost.size > MAX_MISSED && !oldest.done) this.#lost.delete(oldest.value);
+  }
+
+  #missed(): Multiaddr[] {
+    const recent = [...this.#lost.values()].filter(({ since }) =>
+      this.#now() - since < MISSED_TTL_MS
+    );
+    return recent.flatMap(({ addresses }) => addresses);
   }
 
   readonly #onPeerAdded = (event: CustomEvent<PeerId>): void => {
@@ -446,6 +472,12 @@ class Libp2pRouter implements Router {
       if (!signal.aborted) this.#log.debug("refresh of the routing table failed", { error });
     }
   }
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  return items.map((item) => ({ item, order: Math.random() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ item }) => item);
 }
 
 /** Pause between a peer that came and the question for its peers, in milliseconds. */
