@@ -124,6 +124,16 @@ export class MirrorProcess implements AsyncDisposable {
     );
   }
 
+  /** Waits until each of the peers has been the source of an answer: all of them are known as providers. */
+  async answersFrom(peers: readonly MirrorProcess[], path: string): Promise<void> {
+    const missing = new Set(peers.map(({ node }) => `peer ${node.ip}:${PORTS.registry}`));
+    await eventually(`${path} on ${this.node.name} comes from ${[...missing]}`, async () => {
+      const head = await this.curl("-I", `${this.url}${path}`);
+      missing.delete(/^x-kagami-source: (.*)\r$/im.exec(head)?.[1] ?? "");
+      return missing.size === 0;
+    });
+  }
+
   /** Value of a metric, of all labels together that match. */
   async metric(name: string, labels = ""): Promise<number> {
     const text = await this.curl(`http://${this.node.ip}:${PORTS.metrics}/metrics`);

@@ -19,6 +19,20 @@ const CHANGES = [
 
 class Killed extends Error {}
 
+/** Removing a folder is many changes: it can be killed between them. */
+async function removeStepwise(
+  remove: typeof Deno.remove,
+  path: string,
+  options?: Deno.RemoveOptions,
+): Promise<void> {
+  if (options?.recursive && (await Deno.lstat(path)).isDirectory) {
+    for (const { name } of await Array.fromAsync(Deno.readDir(path))) {
+      await removeStepwise(remove, `${path}/${name}`, options);
+    }
+  }
+  await remove(path);
+}
+
 /**
  * Runs something until it has made so many changes; the next one, and all after it, throw.
  *
@@ -37,6 +51,10 @@ export async function killedAfter(changes: number, run: () => Promise<void>): Pr
     };
     Object.assign(Deno, { [name]: limited });
   }
+  const remove = Deno.remove;
+  Object.assign(Deno, {
+    remove: (path: string, options?: Deno.RemoveOptions) => removeStepwise(remove, path, options),
+  });
   try {
     await run();
     return false;
