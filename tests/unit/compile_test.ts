@@ -1,0 +1,72 @@
+/**
+ * What `deno task compile` would embed. The compiler's runtime has to be downloaded, so that the graph is what can be
+ * checked anywhere.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+
+interface Graph {
+  readonly modules: readonly { readonly specifier: string; readonly error?: string }[];
+  readonly npmPackages: Readonly<Record<string, unknown>>;
+}
+
+const root = new URL("../../", import.meta.url);
+
+/** Modules that only tests use: stand-ins for the real store and router. */
+const FOR_TESTS = ["lib/routing/memory_router.ts", "lib/store/memory_store.ts"];
+
+async function graphOf(entry: string): Promise<Graph> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", entry],
+    cwd: root,
+    stderr: "piped",
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+async function sourcesBelow(folder: URL): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) found.push(...await sourcesBelow(new URL(`${name}/`, folder)));
+    else if (name.endsWith(".ts")) found.push(new URL(name, folder).href);
+  }
+  return found;
+}
+
+Deno.test("the compiled program holds every module of lib, and none from the network", async () => {
+  const { modules, npmPackages } = await graphOf("main.ts");
+  assert.deepEqual(modules.filter(({ error }) => error !== undefined), []);
+  const specifiers = new Set(modules.map(({ specifier }) => specifier));
+  const expected = (await sourcesBelow(new URL("lib/", root)))
+    .filter((href) => !FOR_TESTS.some((path) => href === new URL(path, root).href));
+  assert.deepEqual(expected.filter((href) => !specifiers.has(href)), []);
+  const schemes = new Set([...specifiers].map((specifier) => specifier.split(":")[0]));
+  assert.deepEqual([...schemes].filter((scheme) => !["file", "npm", "node"].includes(scheme!)), []);
+  const config = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const embedded = Object.keys(npmPackages);
+  for (const specifier of Object.values<string>(config.imports)) {
+    const wanted = specifier.slice("npm:".length);
+    assert(embedded.some((name) => name.startsWith(wanted)), `${wanted} is embedded`);
+  }
+});
+
+Deno.test("the compile task asks for no permission that the program does not need", async () => {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const flags = tasks.compile.match(/--allow-\S+|-A\b/g);
+  assert.deepEqual(flags, [
+    "--allow-net",
+    "--allow-read",
+    "--allow-write",
+    "--allow-env",
+    "--allow-sys",
+    "--allow-run",
+  ]);
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", ...flags, "main.ts", "version"],
+    cwd: root,
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  assert.match(new TextDecoder().decode(stdout), /^kagami version /);
+});
