@@ -99,6 +99,11 @@ export class ManagedProcess implements AsyncDisposable {
     return this.#isRunning;
   }
 
+  /** ID of the process. What `ip netns exec` starts takes its place, and so its ID. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** What it has written so far. */
   output(): Promise<string> {
     return Deno.readTextFile(this.logPath);

@@ -1,0 +1,22 @@
+/**
+ * Command lines of benchmarks.
+ *
+ * @module
+ */
+
+/**
+ * Reads a number such as `--rounds=5`.
+ *
+ * @param name Name of the argument, without the dashes.
+ * @param fallback What it is where it is not given.
+ * @returns The number.
+ * @throws {Error} If something else than a number is given.
+ */
+export function numberArgument(name: string, fallback: number): number {
+  const prefix = `--${name}=`;
+  const given = Deno.args.find((arg) => arg.startsWith(prefix));
+  if (given === undefined) return fallback;
+  const value = Number(given.slice(prefix.length));
+  if (!Number.isFinite(value) || value <= 0) throw new Error(`${given} is not a number above 0`);
+  return value;
+}

@@ -1,0 +1,108 @@
+/**
+ * The servers that bench/serve.ts compares, each as a process of its own over the same files.
+ *
+ * @module
+ */
+import { eventually, ManagedProcess } from "../../tests/integration/harness/process.ts";
+import type { LayoutWriter } from "./layout.ts";
+import { withChildren } from "./process_usage.ts";
+import { Service } from "./service.ts";
+import { freePort } from "./tools.ts";
+
+/** A running server. */
+export interface RunningServer extends AsyncDisposable {
+  /** Its processes. */
+  readonly pids: readonly number[];
+  /** URL of a content. */
+  url(kind: "blobs" | "manifests", digest: string): string;
+}
+
+/** Starts a server over a layout; its log and what else it writes goes to the folder. */
+export type StartServer = (layout: LayoutWriter, folder: string) => Promise<RunningServer>;
+
+/**
+ * Kagami: the real program.
+ *
+ * @param layout What it serves.
+ * @param folder Folder for its log.
+ * @returns The server.
+ */
+export async function startKagami(layout: LayoutWriter, folder: string): Promise<RunningServer> {
+  const service = await Service.start({ layout: layout.path, folder });
+  return {
+    pids: [service.pid],
+    url: (kind, digest) => service.contentUrl(kind, digest),
+    [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
+  };
+}
+
+/**
+ * Go's `http.ServeContent`.
+ *
+ * @param program The built `bench/baseline/serve_content.go`.
+ * @returns How to start it.
+ */
+export function goServer(program: string): StartServer {
+  return (layout, folder) =>
+    startFileServer(folder, "go", (port) => [program, `127.0.0.1:${port}`, layout.path]);
+}
+
+/**
+ * nginx with sendfile.
+ *
+ * @param layout What it serves.
+ * @param folder Folder for its configuration, log and temporary files.
+ * @returns The server.
+ */
+export async function startNginx(layout: LayoutWriter, folder: string): Promise<RunningServer> {
+  const config = `${folder}/nginx.conf`;
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${folder}/nginx-${name};`).join("\n  ");
+  return await startFileServer(folder, "nginx", async (port) => {
+    await Deno.writeTextFile(
+      config,
+      `daemon off;
+user root;
+worker_processes auto;
+pid ${folder}/nginx.pid;
+error_log stderr;
+events { worker_connections 256; }
+http {
+  ${temporary}
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  default_type application/octet-stream;
+  keepalive_requests 1000000;
+  server { listen 127.0.0.1:${port}; root ${layout.path}; }
+}
+`,
+    );
+    return ["nginx", "-e", "stderr", "-c", config];
+  });
+}
+
+async function startFileServer(
+  folder: string,
+  name: string,
+  command: (port: number) => string[] | Promise<string[]>,
+): Promise<RunningServer> {
+  const port = freePort();
+  const [program, ...args] = await command(port);
+  const process = await ManagedProcess.start(name, `${folder}/${name}.log`, program!, args);
+  try {
+    await eventually(`${name} answers`, async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/oci-layout`);
+      await response.text();
+      return response.ok;
+    });
+    return {
+      pids: await withChildren(process.pid),
+      url: (_kind, digest) => `http://127.0.0.1:${port}/blobs/${digest.replace(":", "/")}`,
+      [Symbol.asyncDispose]: () => process.stop(),
+    };
+  } catch (error) {
+    await process.stop();
+    throw new Error(`${name} did not start:\n${await process.output()}`, { cause: error });
+  }
+}

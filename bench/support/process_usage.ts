@@ -1,0 +1,73 @@
+/**
+ * What a process uses, by Linux's `/proc`.
+ *
+ * @module
+ */
+
+/** Ticks of a second in `/proc/<pid>/stat`; 100 on every Linux that Deno runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** Memory of a process in MiB. */
+export interface MemoryUsage {
+  /** Resident now. */
+  readonly rssMib: number;
+  /** Most that was resident since the start, or since {@linkcode resetPeak}. */
+  readonly peakMib: number;
+}
+
+/**
+ * CPU time that a process has used, all threads, user and system.
+ *
+ * @param pid Its ID.
+ * @returns Seconds.
+ */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+  // The name in brackets may hold anything; fields are counted from behind it.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [utime, stime] = [Number(fields[11]), Number(fields[12])];
+  return (utime + stime) / TICKS_PER_SECOND;
+}
+
+/**
+ * CPU time of several processes together.
+ *
+ * @param pids Their IDs.
+ * @returns Seconds.
+ */
+export async function totalCpuSeconds(pids: readonly number[]): Promise<number> {
+  return (await Promise.all(pids.map(cpuSeconds))).reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/**
+ * Memory of a process.
+ *
+ * @param pid Its ID.
+ * @returns Resident now and at most.
+ */
+export async function memoryUsage(pid: number): Promise<MemoryUsage> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  const mib = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) / 1024;
+  return { rssMib: mib("VmRSS"), peakMib: mib("VmHWM") };
+}
+
+/**
+ * Lets {@linkcode MemoryUsage.peakMib} begin anew.
+ *
+ * @param pid Its ID.
+ */
+export async function resetPeak(pid: number): Promise<void> {
+  await Deno.writeTextFile(`/proc/${pid}/clear_refs`, "5");
+}
+
+/**
+ * A process and the ones that it has started.
+ *
+ * @param pid Its ID.
+ * @returns Their IDs, its own first.
+ */
+export async function withChildren(pid: number): Promise<number[]> {
+  const children = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
+  return [pid, ...children.split(" ").filter((text) => text !== "").map(Number)];
+}
