@@ -59,14 +59,10 @@ export class LayoutStore implements Store {
   }
 
   async descriptor(digest: Digest): Promise<Descriptor> {
-    const reader = await this.#openFile(digest);
-    const { size } = reader;
-    try {
-      const { mediaType } = await this.#inspector.inspect(digest, () => this.#openFile(digest));
-      return { digest, mediaType, size };
-    } finally {
-      await reader.close();
-    }
+    // The size without opening the file: what it is, is known after the first time.
+    const size = await this.#sizeOf(digest);
+    const { mediaType } = await this.#inspector.inspect(digest, () => this.#openFile(digest));
+    return { digest, mediaType, size };
   }
 
   open(digest: Digest, range?: ByteRange): Promise<ContentReader> {
@@ -74,12 +70,26 @@ export class LayoutStore implements Store {
   }
 
   async #openFile(digest: Digest, range?: ByteRange): Promise<ContentReader> {
-    const { algorithm, hex } = splitDigest(digest);
     try {
-      return await FileReader.open(`${this.#path}/blobs/${algorithm}/${hex}`, range);
+      return await FileReader.open(this.#blobPath(digest), range);
     } catch (error) {
       throw this.#asStoreError(error);
     }
+  }
+
+  async #sizeOf(digest: Digest): Promise<number> {
+    try {
+      const { isFile, size } = await Deno.stat(this.#blobPath(digest));
+      if (isFile) return size;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw this.#asStoreError(error);
+    }
+    throw new NotFoundError(`no ${digest} in ${this.#path}`);
+  }
+
+  #blobPath(digest: Digest): string {
+    const { algorithm, hex } = splitDigest(digest);
+    return `${this.#path}/blobs/${algorithm}/${hex}`;
   }
 
   async list(): Promise<StoreEntry[]> {
