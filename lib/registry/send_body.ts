@@ -4,7 +4,7 @@
  * @module
  */
 import type { ServerResponse } from "node:http";
-import { KagamiError } from "../errors.ts";
+import { KagamiError, VerificationError } from "../errors.ts";
 import type { ContentReader } from "../store/store.ts";
 import { BufferPool } from "./buffer_pool.ts";
 
@@ -46,49 +46,75 @@ export class BodySender {
    * @param response Where to; not ended by this function, so that the caller alone decides about a clean end.
    * @param reader What; not closed by this function.
    * @param writeHead Writes status and headers.
-   * @returns Number of bytes sent.
+   * @param onSent Called with the number of bytes of each piece that was handed over.
    * @throws {ClientGoneError} If the client does not take the bytes.
+   * @throws {VerificationError} If the reader yields fewer bytes than it announced.
    * @throws Whatever the reader throws; the response is incomplete then and must be destroyed.
    */
   async send(
     response: ServerResponse,
     reader: ContentReader,
     writeHead: () => void,
-  ): Promise<number> {
+    onSent: (count: number) => void = () => {},
+  ): Promise<void> {
     this.#active += 1;
     try {
-      const length = reader.end - reader.start + 1;
-      const size = BufferPool.sizeFor(length, this.#active);
+      let left = reader.end - reader.start + 1;
+      const size = BufferPool.sizeFor(left, this.#active);
       let current = this.#pool.take(size);
       let count = await reader.read(current);
+      if (count === 0 && left > 0) throw endedEarly(left);
       writeHead();
-      if (count === length) {
+      if (count === left) {
         await this.#write(response, current.subarray(0, count));
+        onSent(count);
         this.#pool.give(current);
-        return count;
+        return;
       }
       let next = this.#pool.take(size);
-      let sent = 0;
       while (count > 0) {
         const filling = reader.read(next);
         // The read may fail while the write is awaited; it is looked at afterwards.
         filling.catch(() => {});
         await this.#write(response, current.subarray(0, count));
-        sent += count;
+        onSent(count);
+        left -= count;
         count = await filling;
         [current, next] = [next, current];
       }
       this.#pool.give(current);
       this.#pool.give(next);
-      return sent;
+      if (left > 0) throw endedEarly(left);
     } finally {
       this.#active -= 1;
     }
   }
 
+  /**
+   * Ends a response, and waits until all of it has been handed over, so that the connection may be closed then.
+   *
+   * @param response The response.
+   * @param bytes Its last bytes, if there are any left.
+   * @throws {ClientGoneError} If the client does not take them.
+   */
+  end(response: ServerResponse, bytes?: Uint8Array): Promise<void> {
+    return this.#handOver(response, (done) => {
+      if (bytes === undefined) response.end(done);
+      else response.end(bytes, done);
+    });
+  }
+
   async #write(response: ServerResponse, bytes: Uint8Array): Promise<void> {
+    if (bytes.length > 0) {
+      await this.#handOver(response, (done) => void response.write(bytes, done));
+    }
+  }
+
+  async #handOver(
+    response: ServerResponse,
+    start: (done: (error?: Error | null) => void) => void,
+  ): Promise<void> {
     if (response.destroyed) throw new ClientGoneError("client closed the connection");
-    if (bytes.length === 0) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onClose = () => reject(new ClientGoneError("client closed the connection"));
     const timer = setTimeout(
@@ -96,7 +122,7 @@ export class BodySender {
       this.#writeStallMs,
     );
     response.once("close", onClose);
-    response.write(bytes, (error) => {
+    start((error) => {
       if (error) reject(new ClientGoneError("client closed the connection", { cause: error }));
       else resolve();
     });
@@ -107,4 +133,8 @@ export class BodySender {
       response.off("close", onClose);
     }
   }
+}
+
+function endedEarly(left: number): VerificationError {
+  return new VerificationError(`content ended ${left} bytes early`);
 }
