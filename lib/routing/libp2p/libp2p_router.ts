@@ -258,6 +258,8 @@ class Libp2pRouter implements Router {
         table: this.#dht.routingTable,
         connected: () => this.#node.getPeers(),
         protocols: async (peer) => (await this.#node.peerStore.get(peer)).protocols,
+        walk: async (ending) =>
+          void await this.#closestPeers(this.#node.peerId.toMultihash().bytes, ending),
       }, signal),
       parts.bootstrapper.run({ self, signal }).catch((error) => {
         parts.log.error("the bootstrapper failed", { kind: parts.bootstrapper.kind, error });
