@@ -237,7 +237,7 @@ class Libp2pRouter implements Router {
         id: this.#node.peerId.toString(),
         addresses: () => this.#node.getMultiaddrs(),
         isConnected: (address) => this.#isConnected(address),
-        dial: async (address, signal) => void await this.#node.dial(address, { signal }),
+        dial: (address, signal) => this.#dial(address, signal),
         peerCount: () => this.#dht.routingTable.size,
         missed: () => this.#missed(),
       },
@@ -407,6 +407,16 @@ class Libp2pRouter implements Router {
     return found;
   }
 
+  async #dial(address: Multiaddr, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#node.dial(address, { signal });
+      return true;
+    } catch (error) {
+      if (isSelfDialed(error)) return false;
+      throw error;
+    }
+  }
+
   #isConnected(address: Multiaddr): boolean {
     const id = peerIdOf(address);
     if (id !== undefined) return this.#node.getConnections(peerIdFromString(id)).length > 0;
@@ -484,6 +494,11 @@ class Libp2pRouter implements Router {
       if (!signal.aborted) this.#log.debug("refresh of the routing table failed", { error });
     }
   }
+}
+
+/** libp2p tells so, with this name alone, of a connection that turned out to be to the node itself. */
+function isSelfDialed(error: unknown): boolean {
+  return error instanceof Error && error.name === "InvalidPeerIdError";
 }
 
 function shuffled<T>(items: readonly T[]): T[] {
