@@ -186,9 +186,13 @@ export class Mirror {
         }), signal);
     try {
       const first = await open(range);
-      const resuming = new ResumingReader(first, (rest, broken) => {
+      const resuming = new ResumingReader(first, async (rest, broken) => {
         this.#onBroken(path, broken, candidates);
-        return open(rest);
+        return await open(rest).catch((error) => {
+          // The rest lies within the content: who says otherwise has other content.
+          if (!(error instanceof RangeNotSatisfiableError)) throw error;
+          throw new NotFoundError(`${path.key}: no peer goes on`, { cause: error });
+        });
       }, () => candidates.close());
       return {
         descriptor: descriptorOf(path, first),

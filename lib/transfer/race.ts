@@ -31,6 +31,11 @@ export type RaceResult<T> =
   | { readonly won: true; readonly answer: T }
   | { readonly won: false; readonly failures: readonly unknown[] };
 
+interface Attempt<T> {
+  readonly peer: Peer;
+  readonly outcome: Promise<Outcome<T>>;
+}
+
 interface Outcome<T> {
   readonly abort: AbortController;
   readonly result: { readonly answer: T } | { readonly error: unknown };
@@ -47,7 +52,7 @@ export async function race<T>(
   candidates: Candidates,
   options: RaceOptions<T>,
 ): Promise<RaceResult<T>> {
-  const running = new Map<AbortController, Promise<Outcome<T>>>();
+  const running = new Map<AbortController, Attempt<T>>();
   const failures: unknown[] = [];
   const over = new AbortController();
   const stop = () => over.abort();
@@ -64,14 +69,20 @@ export async function race<T>(
         if (peer !== undefined) {
           started += 1;
           const abort = new AbortController();
-          running.set(abort, settle(abort, options.attempt(peer, abort.signal)));
+          const outcome = settle(abort, options.attempt(peer, abort.signal));
+          running.set(abort, { peer, outcome });
         }
       }
       if (running.size === 0) return { won: false, failures };
-      const outcome = await firstOf(running.values(), options.hedgeMs, over.signal);
+      const pending = [...running.values()].map((attempt) => attempt.outcome);
+      const outcome = await firstOf(pending, options.hedgeMs, over.signal);
       if (outcome === undefined) continue;
       running.delete(outcome.abort);
-      if ("answer" in outcome.result) return { won: true, answer: outcome.result.answer };
+      if ("answer" in outcome.result) {
+        // The others were not bad, only slower: they are needed when the body of the winner breaks off.
+        for (const { peer } of running.values()) candidates.offer(peer);
+        return { won: true, answer: outcome.result.answer };
+      }
       failures.push(outcome.result.error);
     }
     failures.push(new PeerError(`no peer answered within ${options.deadlineMs} ms`));
@@ -79,9 +90,9 @@ export async function race<T>(
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", stop);
-    for (const [abort, pending] of running) {
+    for (const [abort, { outcome }] of running) {
       abort.abort();
-      pending.then(({ result }) => {
+      outcome.then(({ result }) => {
         if ("answer" in result) options.discard(result.answer);
       });
     }
