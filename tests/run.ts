@@ -1,5 +1,5 @@
 /**
- * Runs everything: set-up, checks, unit and integration tests. `deno task test` and `.ci/run` call it.
+ * Runs everything: set-up, checks, and the tests of units, chart and integration. `deno task test` and `.ci/run` call it.
  *
  * Ends with a line `N passed, N failed[, N skipped]`, and with a code other than 0 if anything failed.
  *
@@ -10,7 +10,7 @@
 const DEBIAN_PACKAGES = ["containerd", "runc", "skopeo", "docker-registry", "iproute2", "curl"];
 
 /** Parts that can be run alone: `tests/run.ts unit`. */
-const PARTS = ["check", "unit", "integration"] as const;
+const PARTS = ["check", "unit", "chart", "integration"] as const;
 
 interface Counts {
   passed: number;
@@ -111,6 +111,7 @@ if (wanted.includes("check")) {
   ]);
 }
 if (wanted.includes("unit")) await test("tests/unit", ["--parallel"]);
+if (wanted.includes("chart")) await test("tests/chart", []);
 if (wanted.includes("integration")) await test("tests/integration", []);
 
 const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";

@@ -78,6 +78,6 @@ const stale = await writeOrCompare({
   "docs/configuration.md": configurationPage(),
   "docs/metrics.md": metricsPage(),
   "docs/limits.md": await limitsPage(),
-  ...chartFiles(),
+  ...await chartFiles(),
 }, "deno task docs");
 if (stale > 0) Deno.exit(1);
