@@ -81,6 +81,8 @@ export class Connector {
   readonly #resolve: ResolveName;
   #state: ConnectorState = { answered: false, others: 0, failure: "bootstrap has not begun" };
   #logged = "";
+  /** Ends the long pause; undefined in a short one. */
+  #recheck: (() => void) | undefined;
 
   /**
    * @param options Node, bootstrapper and log.
@@ -110,10 +112,23 @@ export class Connector {
       this.#tell();
       await Promise.all(node.missed().map((address) => this.#dial(address, signal)));
       const isAlone = node.peerCount() === 0;
-      const pauseMs = node.missed().length > 0 ? MISSED_RECHECK_MS : RECHECK_MS;
-      await this.#sleep(isAlone ? retryMs : pauseMs, signal);
+      if (isAlone) await this.#sleep(retryMs, signal);
+      else if (node.missed().length > 0) await this.#sleep(MISSED_RECHECK_MS, signal);
+      else await this.#longPause(signal);
       retryMs = isAlone ? Math.min(retryMs * 2, RETRY_MS.most) : RETRY_MS.first;
     }
+  }
+
+  /** Looks for missed peers soon, though none was missed when the pause began. */
+  peerMissed(): void {
+    this.#recheck?.();
+  }
+
+  async #longPause(signal: AbortSignal): Promise<void> {
+    const abort = new AbortController();
+    this.#recheck = () => abort.abort();
+    await this.#sleep(RECHECK_MS, AbortSignal.any([signal, abort.signal]));
+    this.#recheck = undefined;
   }
 
   async #attempt(signal: AbortSignal): Promise<ConnectorState> {

@@ -457,6 +457,7 @@ class Libp2pRouter implements Router {
     this.#lost.set(id.toString(), { addresses, since: this.#now() });
     const oldest = this.#lost.keys().next();
     if (this.#lost.size > MAX_MISSED && !oldest.done) this.#lost.delete(oldest.value);
+    this.#connector.peerMissed();
   }
 
   #missed(): Multiaddr[] {

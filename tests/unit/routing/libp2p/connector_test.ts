@@ -193,6 +193,22 @@ Deno.test("Connector looks for missed peers soon and where they were, whatever t
   assert.deepEqual(it.dialed, []);
 });
 
+Deno.test("Connector.peerMissed() ends a long pause, and no short one", async () => {
+  await using it = connectorOf([]);
+  it.world.peerCount = 1;
+  await it.clock.advance(1000);
+  it.world.missed = ["/ip4/10.0.0.9/tcp/5001"];
+  it.world.dial = () => Promise.reject(new Error("refused"));
+  it.connector.peerMissed();
+  await settle();
+  // Many are missed one after the other; the next look is soon enough for them.
+  it.connector.peerMissed();
+  await it.clock.advance(MISSED_RECHECK_MS);
+  it.connector.peerMissed();
+  await settle();
+  assert.deepEqual(it.dialed.map(({ at }) => at), [1000, 1000 + MISSED_RECHECK_MS]);
+});
+
 Deno.test("Connector logs changes only", async () => {
   await using it = connectorOf([]);
   it.world.failure = "no such name";
