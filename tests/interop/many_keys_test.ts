@@ -7,14 +7,10 @@ import assert from "node:assert/strict";
 import { eventually } from "../unit/support/eventually.ts";
 import { TestCluster } from "../integration/harness/cluster.ts";
 import { makeImage } from "../integration/harness/images.ts";
-import {
-  KAGAMI_REGISTRY,
-  type MirrorProcess,
-  PORTS,
-} from "../integration/harness/mirror_process.ts";
+import { type MirrorProcess, PORTS } from "../integration/harness/mirror_process.ts";
 import { runInside } from "../integration/harness/network.ts";
 import { HTTP_BOOTSTRAP, restart } from "./support/mixed_cluster.ts";
-import { REQUIRES_SPEGEL, SPEGEL_REGISTRY } from "./support/spegel.ts";
+import { REGISTRIES, REQUIRES_SPEGEL } from "./support/programs.ts";
 
 /** `ctr` fetches all layers of an image at the same time, so one image cannot have all of them. */
 const IMAGES = 50;
@@ -58,7 +54,7 @@ Deno.test({
     try {
       const layers = await makeImages(folder);
       const layoutKagami = [
-        ...KAGAMI_REGISTRY,
+        ...REGISTRIES.kagami,
         "--store=oci-layout",
         `--oci-layout-path=${folder}`,
         `--oci-layout-repository=${REGISTRY}/${REPOSITORY}`,
@@ -66,7 +62,7 @@ Deno.test({
       await using cluster = await TestCluster.start({
         nodes: 3,
         env: { ...HTTP_BOOTSTRAP, DEFAULT_REGISTRY: REGISTRY },
-        program: (number) => [layoutKagami, SPEGEL_REGISTRY, KAGAMI_REGISTRY][number - 1]!,
+        program: (number) => [layoutKagami, REGISTRIES.spegel, REGISTRIES.kagami][number - 1]!,
       });
       const [one, two, three] = [cluster.node(1), cluster.node(2), cluster.node(3)];
       assert.equal(cluster.upstream.host, REGISTRY);

@@ -6,17 +6,24 @@
 import assert from "node:assert/strict";
 import type { ClusterNode, PushedImage, TestCluster } from "../integration/harness/cluster.ts";
 import type { MirrorProcess } from "../integration/harness/mirror_process.ts";
+import type { UpstreamRequest } from "../integration/harness/upstream_registry.ts";
 import { metricFamilies } from "./support/metric_families.ts";
 import {
   finds,
   finishedPull,
-  type Kind,
+  kindOf,
   pathsOf,
   restart,
   startMixed,
   switchTo,
 } from "./support/mixed_cluster.ts";
-import { REQUIRES_SPEGEL } from "./support/spegel.ts";
+import { type Kind, otherThan, REQUIRES_SPEGEL } from "./support/programs.ts";
+
+/**
+ * Images that are tried until one travels without upstream. Spegel leaves a blob to upstream when its peer has not
+ * answered within some 0.1 s, which happens on a busy machine; Kagami is given no second chance.
+ */
+const TRIES: Readonly<Record<Kind, number>> = { kagami: 1, spegel: 5 };
 
 /** A new image is put on one node, and another one pulls it without any request to the upstream registry. */
 async function travels(
@@ -25,20 +32,25 @@ async function travels(
   to: ClusterNode,
   by: "tag" | "digest" = "tag",
 ): Promise<PushedImage> {
-  const image = await cluster.push({ layers: [700_000, 90_000, 4_000] });
-  await finishedPull(from, image.reference);
-  await finds(cluster, to.mirror, image);
-  await cluster.forget();
-  const reference = by === "tag"
-    ? image.reference
-    : `${cluster.upstream.host}/${image.repository}@${image.digest}`;
-  assert.equal(await to.cri.pullImage(reference), image.config);
-  assert.deepEqual(await cluster.upstream.requests(), []);
-  return image;
+  let asked: readonly UpstreamRequest[] = [];
+  for (let tries = TRIES[kindOf(to.mirror)]; tries > 0; tries--) {
+    const image = await cluster.push({ layers: [700_000, 90_000, 4_000] });
+    await finishedPull(from, image.reference);
+    await finds(cluster, to.mirror, image);
+    await cluster.forget();
+    const reference = by === "tag"
+      ? image.reference
+      : `${cluster.upstream.host}/${image.repository}@${image.digest}`;
+    assert.equal(await to.cri.pullImage(reference), image.config);
+    asked = await cluster.upstream.requests();
+    if (asked.length === 0) return image;
+  }
+  assert.deepEqual(asked, []);
+  throw new Error("no image was tried");
 }
 
 for (const first of ["kagami", "spegel"] as const) {
-  const second: Kind = first === "kagami" ? "spegel" : "kagami";
+  const second = otherThan(first);
   Deno.test({
     name: `${second} bootstraps over HTTP from ${first}, and each pulls what only the other has`,
     ...REQUIRES_SPEGEL,

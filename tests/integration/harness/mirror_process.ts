@@ -11,8 +11,11 @@ import { eventually, ManagedProcess, type Output, runCommand } from "./process.t
 /** The program. */
 export const MAIN = fileURLToPath(new URL("../../../main.ts", import.meta.url));
 
-/** Command that runs the mirror of a node. */
-export const KAGAMI_REGISTRY = [Deno.execPath(), "run", "-A", "--no-check", MAIN, "registry"];
+/** Command line of Kagami. */
+export const KAGAMI = [Deno.execPath(), "run", "-A", "--no-check", MAIN];
+
+/** Command line that runs the mirror of a node. */
+export const KAGAMI_REGISTRY = [...KAGAMI, "registry"];
 
 /** Ports of every node. */
 export const PORTS = { registry: 5000, router: 5001, metrics: 9090 } as const;
@@ -43,9 +46,8 @@ export function runKagami(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<Output> {
-  const command = ["run", "-A", "--no-check", MAIN, ...args];
   const assignments = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  return runCommand("env", [...assignments, Deno.execPath(), ...command]);
+  return runCommand("env", [...assignments, ...KAGAMI, ...args]);
 }
 
 /** A running mirror. */
@@ -180,6 +182,12 @@ export class MirrorProcess implements AsyncDisposable {
 
   get isRunning(): boolean {
     return this.#process?.isRunning ?? false;
+  }
+
+  /** Most memory that it has taken so far, in MiB. */
+  async peakMemory(): Promise<number> {
+    const status = await Deno.readTextFile(`/proc/${this.#process?.pid}/status`);
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
   }
 
   /** Sends a signal. */

@@ -8,17 +8,8 @@ import {
   type PushedImage,
   TestCluster,
 } from "../../integration/harness/cluster.ts";
-import { KAGAMI_REGISTRY, type MirrorProcess } from "../../integration/harness/mirror_process.ts";
-import { SPEGEL_REGISTRY } from "./spegel.ts";
-
-/** What can run on a node. */
-export type Kind = "kagami" | "spegel";
-
-/** Command of each kind. */
-export const PROGRAMS: Readonly<Record<Kind, readonly string[]>> = {
-  kagami: KAGAMI_REGISTRY,
-  spegel: SPEGEL_REGISTRY,
-};
+import type { MirrorProcess } from "../../integration/harness/mirror_process.ts";
+import { type Kind, REGISTRIES } from "./programs.ts";
 
 const BOOTSTRAP_PORT = 5002;
 
@@ -57,7 +48,7 @@ export async function startMixed(
   return await TestCluster.start({
     nodes: kinds.length,
     env: ENVIRONMENTS[bootstrap],
-    program: (number) => [...wrapper, ...PROGRAMS[kinds[number - 1]!]],
+    program: (number) => [...wrapper, ...REGISTRIES[kinds[number - 1]!]],
   });
 }
 
@@ -105,15 +96,16 @@ export async function restart(mirror: MirrorProcess, how: "stop" | "kill"): Prom
   await mirror.ready();
 }
 
-function kindOf(mirror: MirrorProcess): Kind {
-  return mirror.program.includes(SPEGEL_REGISTRY[0]!) ? "spegel" : "kagami";
+/** What runs on a mirror's node. */
+export function kindOf(mirror: MirrorProcess): Kind {
+  return mirror.program.includes(REGISTRIES.spegel[0]!) ? "spegel" : "kagami";
 }
 
 /** Stops the mirror of a node and starts another one in its place: same environment, same folders. */
 export async function switchTo(mirror: MirrorProcess, kind: Kind): Promise<void> {
-  const wrapper = mirror.program.slice(0, -PROGRAMS[kindOf(mirror)].length);
+  const wrapper = mirror.program.slice(0, -REGISTRIES[kindOf(mirror)].length);
   await mirror.stop();
   await mirror.forget();
-  await mirror.startAgain([...wrapper, ...PROGRAMS[kind]]);
+  await mirror.startAgain([...wrapper, ...REGISTRIES[kind]]);
   await mirror.ready();
 }
