@@ -123,6 +123,7 @@ const BAD_ANSWERS: readonly [name: string, head: string, range?: string][] = [
     "bytes=2-4",
   ],
   ["416 without the size", "416 Range Not Satisfiable\r\nContent-Length: 0", "bytes=10-"],
+  ["416 where no range was asked for", "416 No\r\nContent-Range: bytes */10\r\nContent-Length: 0"],
   [
     "other content",
     `200 OK\r\nDocker-Content-Digest: sha256:${"0".repeat(64)}\r\nContent-Length: 10`,

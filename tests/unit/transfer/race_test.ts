@@ -71,6 +71,14 @@ Deno.test("race() asks one more beside a slow one, and gives the slow one up whe
   assert.equal(signals.get("b")?.aborted, false);
 });
 
+Deno.test("race() offers those that were only slower again: the winner may break off", async () => {
+  const candidates = candidatesOf("a", "b", "c");
+  const { options } = plan({ a: NEVER, b: new Error("bad"), c: "from c" }, { hedgeMs: 5 });
+  assert.deepEqual(await race(candidates, options), { won: true, answer: "from c" });
+  assert.equal(candidates.take()?.id, "a");
+  assert.equal(candidates.take(), undefined, "neither the winner nor the one that failed");
+});
+
 Deno.test("race() still takes a slow one that answers after all", async () => {
   const slow = Promise.withResolvers<string>();
   const { options } = plan({ a: slow.promise, b: NEVER }, {
