@@ -57,6 +57,7 @@ export class BodySender {
   ): Promise<number> {
     this.#active += 1;
     try {
+      if (reader.next !== undefined) return await this.#sendLent(response, reader, writeHead);
       const length = reader.end - reader.start + 1;
       const size = BufferPool.sizeFor(length, this.#active);
       let current = this.#pool.take(size);
@@ -84,6 +85,23 @@ export class BodySender {
     } finally {
       this.#active -= 1;
     }
+  }
+
+  /** Sends what the reader has in its own memory; it reads ahead by itself. */
+  async #sendLent(
+    response: ServerResponse,
+    reader: ContentReader,
+    writeHead: () => void,
+  ): Promise<number> {
+    let bytes = await reader.next!();
+    writeHead();
+    let sent = 0;
+    while (bytes !== undefined) {
+      await this.#write(response, bytes);
+      sent += bytes.length;
+      bytes = await reader.next!();
+    }
+    return sent;
   }
 
   async #write(response: ServerResponse, bytes: Uint8Array): Promise<void> {

@@ -13,7 +13,6 @@ function candidatesOf(...ids: string[]): Candidates {
       await Promise.resolve();
       yield* ids.map((id): Peer => ({ id, addresses: ["10.0.0.1"], registryPort: 5000 }));
     },
-    random: () => 0,
   });
 }
 
