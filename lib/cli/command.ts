@@ -75,6 +75,11 @@ async function runCommand(
       await runConfiguration(command.config, log);
       break;
     }
+    case "prepare": {
+      const { runPrepare } = await import("./prepare.ts");
+      await runPrepare(command.config, log);
+      break;
+    }
     case "cleanup": {
       const { runCleanup } = await import("./cleanup.ts");
       await runCleanup(command.config, log, signal);

@@ -41,14 +41,14 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
   };
 
   const countContent = ({ answer, bytes, complete }: Exchange) => {
-    const { handler, registry, source } = answer.facts;
+    const { handler, path, source } = answer.facts;
     if (source !== undefined) {
       counters.servedBytes.inc({ source: source === "local" ? "local" : "peer" }, bytes);
     }
     if (handler !== "mirror") return;
     const isHit = source !== undefined && complete;
     counters.mirrorRequests.inc({
-      registry: registryLabel(registry ?? OTHER),
+      registry: registryLabel(path?.registry ?? OTHER),
       cache: isHit ? "hit" : "miss",
     });
     if (isHit) gauges.mirrorLastSuccess.setToCurrentTime();

@@ -17,6 +17,7 @@ import {
   CONFIGURATION_OPTIONS,
   DEMO_OPTIONS,
   type Option,
+  PREPARE_OPTIONS,
   REGISTRY_OPTIONS,
   VERSION_OPTIONS,
 } from "./options.ts";
@@ -72,6 +73,12 @@ export interface ConfigurationConfig {
   readonly basicAuthDir: string;
 }
 
+/** Configuration of `prepare`. */
+export interface PrepareConfig {
+  readonly logLevel: LogLevel;
+  readonly dataDir: string;
+}
+
 /** Configuration of `cleanup`. */
 export interface CleanupConfig {
   readonly logLevel: LogLevel;
@@ -91,6 +98,7 @@ export interface CleanupWaitConfig {
 export type Command =
   | { readonly name: "registry"; readonly config: RegistryConfig }
   | { readonly name: "configuration"; readonly config: ConfigurationConfig }
+  | { readonly name: "prepare"; readonly config: PrepareConfig }
   | { readonly name: "cleanup"; readonly config: CleanupConfig }
   | { readonly name: "cleanup-wait"; readonly config: CleanupWaitConfig }
   | { readonly name: "version"; readonly config: { readonly format: "text" | "json" } }
@@ -160,6 +168,14 @@ const PARSERS: Record<CommandName, (args: readonly string[], env: Environment) =
         basicAuthDir: values.basicAuthDir!,
       },
     };
+  },
+  prepare: (args, env) => {
+    const { logLevel, dataDir } = parseOptions(
+      { ...PREPARE_OPTIONS, ...COMMON_OPTIONS },
+      args,
+      env,
+    );
+    return { name: "prepare", config: { logLevel: logLevel!, dataDir: dataDir! } };
   },
   cleanup: (args, env) => {
     const values = parseOptions({ ...CLEANUP_OPTIONS, ...COMMON_OPTIONS }, args, env);

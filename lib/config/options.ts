@@ -82,6 +82,13 @@ const BASIC_AUTH_DIR = option(
   "Directory with the files username and password that clients of the registry must send; no files, no authentication.",
 );
 
+const DATA_DIR = option(
+  "data-dir",
+  anyText,
+  "",
+  "Directory that keeps the identity of the node; empty for a new one at every start.",
+);
+
 /** Options of all commands. */
 export const COMMON_OPTIONS = {
   logLevel: option("log-level", logLevel, "INFO", "Lowest level that is logged."),
@@ -134,12 +141,7 @@ export const REGISTRY_OPTIONS = {
     "",
     "Repository of images that the layout names by their tag alone.",
   ),
-  dataDir: option(
-    "data-dir",
-    anyText,
-    "",
-    "Directory that keeps the identity of the node; empty for a new one at every start.",
-  ),
+  dataDir: DATA_DIR,
   mirroredRegistries: MIRRORED_REGISTRIES,
   registryFilters: list(
     "registry-filters",
@@ -238,6 +240,15 @@ export const CONFIGURATION_OPTIONS = {
   basicAuthDir: BASIC_AUTH_DIR,
 };
 
+/** Options of `prepare`. */
+export const PREPARE_OPTIONS = {
+  dataDir: {
+    ...DATA_DIR,
+    help: "Directory that keeps the identity of the node; the group that owns it gets access.",
+    required: true,
+  },
+};
+
 /** Options of `cleanup`. */
 export const CLEANUP_OPTIONS = {
   addr: {
@@ -285,6 +296,10 @@ export const COMMANDS = {
   configuration: {
     summary: "Write containerd's mirror configuration, and keep what was there.",
     options: CONFIGURATION_OPTIONS,
+  },
+  prepare: {
+    summary: "Let a mirror that does not run as root keep its identity on the node.",
+    options: PREPARE_OPTIONS,
   },
   cleanup: { summary: "Put back what configuration has replaced.", options: CLEANUP_OPTIONS },
   "cleanup-wait": {

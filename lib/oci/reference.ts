@@ -7,7 +7,10 @@
 import { InvalidReferenceError } from "../errors.ts";
 import { type Digest, isDigest, parseDigest } from "./digest.ts";
 
-/** Longest repository name accepted, in characters (registry and slash included, as containerd has it). */
+/**
+ * Longest repository name, and longest registry host, accepted in characters. Clients limit both of them together
+ * to as much (distribution specification, "Pulling manifests"), so that nothing they can ask for is refused.
+ */
 export const MAX_NAME_LENGTH = 255;
 
 const REPOSITORY_PATTERN =

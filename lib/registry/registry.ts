@@ -1,11 +1,11 @@
 /**
  * The registry: what is answered to a request of the distribution specification's pull category. Knows nothing
- * of sockets; `http_server.ts` carries requests to it and answers away.
+ * of sockets; `registry_server.ts` carries requests to it and answers away.
  *
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pull
  * @module
  */
-import { NotFoundError, RangeNotSatisfiableError } from "../errors.ts";
+import { NotFoundError, RangeNotSatisfiableError, VerificationError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import {
   type DigestPath,
@@ -14,7 +14,7 @@ import {
 } from "../oci/distribution.ts";
 import { DistributionError } from "../oci/distribution_error.ts";
 import type { ReferenceFilter } from "../oci/filter.ts";
-import { OCTET_STREAM } from "../oci/media_types.ts";
+import { isManifestMediaType, OCTET_STREAM } from "../oci/media_types.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Router } from "../routing/router.ts";
 import type { ByteRange, ContentReader, Descriptor, Store } from "../store/store.ts";
@@ -42,8 +42,9 @@ export interface RegistryRequest {
 export interface AnswerFacts {
   /** Which part answered; the same names as Spegel's. */
   readonly handler: "readyz" | "livez" | "v2" | "registry" | "mirror";
-  readonly registry?: string;
-  /** Where content came from, as in {@linkcode SOURCE_HEADER}. */
+  /** What was asked for, as far as the request made sense. */
+  readonly path?: DistributionPath;
+  /** Where content came from, as in {@linkcode SOURCE_HEADER}. Only of answers that carry content. */
   readonly source?: string;
   /** Why there is no content. */
   readonly error?: unknown;
@@ -76,8 +77,9 @@ interface Content {
   readonly descriptor: Descriptor;
   readonly source: string;
   /** Part that is sent, if it is not all of the content. */
-  readonly range: ByteRange | undefined;
-  readonly body: Uint8Array | ContentReader | undefined;
+  readonly range?: ByteRange | undefined;
+  /** None if the answer is one without content. */
+  readonly body?: Uint8Array | ContentReader | undefined;
 }
 
 const encoder = new TextEncoder();
@@ -86,6 +88,9 @@ const encoder = new TextEncoder();
 export class Registry {
   readonly #options: RegistryOptions;
 
+  /**
+   * @param options Where content comes from, and who may have it.
+   */
   constructor(options: RegistryOptions) {
     this.#options = options;
   }
@@ -133,60 +138,63 @@ export class Registry {
     }
     const path = parseDistributionPath(pathname, searchParams.get("ns"), defaultRegistry);
     if (!filter.allows(path)) {
-      return this.failure(request, unknown(path, "not mirrored, by configuration"), {
-        handler: "registry",
-        registry: path.registry,
-      });
+      const error = unknown(path, "not mirrored, by configuration");
+      return this.failure(request, error, { handler: "registry", path });
     }
     return await this.#pull(request, path);
   }
 
   async #pull(request: RegistryRequest, path: DistributionPath): Promise<RegistryAnswer> {
     const isFromMirror = request.header(MIRRORED_HEADER.toLowerCase()) === "true";
+    const local = { handler: "registry", path } as const;
     try {
-      const content = await this.#local(request, path);
-      return this.#send(request, content, { handler: "registry", registry: path.registry });
+      return this.#send(request, await this.#local(request, path), local);
     } catch (error) {
-      const facts = { handler: "registry", registry: path.registry } as const;
       if (error instanceof RangeNotSatisfiableError || isFromMirror) {
-        return this.failure(request, error, facts, path);
+        return this.failure(request, error, local);
       }
       // Not there, or containerd cannot be asked: a peer may still have it.
       if (!(error instanceof NotFoundError)) {
         this.#options.log.warn("local store failed, asking peers", { key: path.key, error });
       }
     }
-    const facts = { handler: "mirror", registry: path.registry } as const;
+    const mirrored = { handler: "mirror", path } as const;
     try {
-      return this.#send(request, await this.#mirrored(request, path), facts);
+      return this.#send(request, await this.#mirrored(request, path), mirrored);
     } catch (error) {
-      return this.failure(request, error, facts, path);
+      return this.failure(request, error, mirrored);
     }
   }
 
   async #local(request: RegistryRequest, path: DistributionPath): Promise<Content> {
     const { store } = this.#options;
+    const source = "local";
     const digest = path.digest ?? await store.resolve(path.key);
     const descriptor = await store.descriptor(digest);
-    const source = "local";
-    if (request.method === "HEAD") return { descriptor, source, range: undefined, body: undefined };
+    if (path.kind === "manifests" && !isManifestMediaType(descriptor.mediaType)) {
+      throw new NotFoundError(`${digest} is not a manifest`);
+    }
+    if (!wantsBody(request, digest)) return { descriptor, source };
     const range = path.kind === "blobs"
       ? parseRange(rangeHeader(request, digest), descriptor.size)
       : undefined;
-    return { descriptor, source, range, body: await store.open(digest, range) };
+    const body = await store.open(digest, range);
+    if (body.size === descriptor.size) return { descriptor, source, range, body };
+    await body.close();
+    throw new VerificationError(`${digest} has ${body.size} bytes instead of ${descriptor.size}`);
   }
 
   async #mirrored(request: RegistryRequest, path: DistributionPath): Promise<Content> {
     const { mirror } = this.#options;
     if (path.kind === "manifests") {
       const { descriptor, bytes, from } = await mirror.manifest(path, request.signal);
-      const body = request.method === "HEAD" ? undefined : bytes;
-      return { descriptor, source: `peer ${from}`, range: undefined, body };
+      const body = wantsBody(request, descriptor.digest) ? bytes : undefined;
+      return { descriptor, source: `peer ${from}`, body };
     }
     const blob = path as DigestPath; // The path parser lets blobs pass by digest only.
-    if (request.method === "HEAD") {
+    if (!wantsBody(request, blob.digest)) {
       const { descriptor, from } = await mirror.describeBlob(blob, request.signal);
-      return { descriptor, source: `peer ${from}`, range: undefined, body: undefined };
+      return { descriptor, source: `peer ${from}` };
     }
     const wanted = canonicalRange(rangeHeader(request, blob.digest));
     const { descriptor, reader, from } = await mirror.blob(blob, wanted, request.signal);
@@ -194,35 +202,31 @@ export class Registry {
     return { descriptor, source: `peer ${from}`, range, body: reader };
   }
 
-  #send(request: RegistryRequest, content: Content, facts: AnswerFacts): RegistryAnswer {
+  #send(request: RegistryRequest, content: Content, from: AnswerFacts): RegistryAnswer {
     const { descriptor, source, range, body } = content;
+    const facts = { ...from, source };
     const headers: Record<string, string> = {
       "Docker-Content-Digest": descriptor.digest,
       "ETag": entityTag(descriptor.digest),
-      "Accept-Ranges": "bytes",
       [SOURCE_HEADER]: source,
-      "OCI-Namespace": facts.registry ?? "",
+      "OCI-Namespace": facts.path?.registry ?? "",
       ...V2_HEADERS,
     };
-    const withSource = { ...facts, source };
     const condition = evaluatePreconditions(conditions(request), descriptor.digest);
-    if (condition !== "proceed") {
-      closeBody(body);
-      if (condition === "not-modified") {
-        return { status: 304, headers, body: undefined, facts: withSource };
-      }
-      const error = new DistributionError("UNSUPPORTED", "If-Match names other content", {
-        status: 412,
-      });
-      return this.failure(request, error, withSource);
+    if (condition === "not-modified") return { status: 304, headers, body: undefined, facts };
+    if (condition === "failed") {
+      const message = "If-Match names other content";
+      const error = new DistributionError("UNSUPPORTED", message, { status: 412 });
+      return this.failure(request, error, facts);
     }
     const length = range === undefined ? descriptor.size : range.end - range.start + 1;
     headers["Content-Length"] = String(length);
     headers["Content-Type"] = descriptor.mediaType || OCTET_STREAM;
+    if (facts.path?.kind === "blobs") headers["Accept-Ranges"] = "bytes";
     if (range !== undefined) {
       headers["Content-Range"] = `bytes ${range.start}-${range.end}/${descriptor.size}`;
     }
-    return { status: range === undefined ? 200 : 206, headers, body, facts: withSource };
+    return { status: range === undefined ? 200 : 206, headers, body, facts };
   }
 
   /**
@@ -230,21 +234,16 @@ export class Registry {
    *
    * @param request The request.
    * @param error What went wrong.
-   * @param facts Facts for the log; the error is added.
-   * @param path What was asked for, if that is known.
+   * @param facts Facts for the log; the error is added, and a source taken away: none of its content is sent.
    * @returns The answer.
    */
-  failure(
-    request: RegistryRequest,
-    error: unknown,
-    facts: AnswerFacts,
-    path?: DistributionPath,
-  ): RegistryAnswer {
+  failure(request: RegistryRequest, error: unknown, facts: AnswerFacts): RegistryAnswer {
+    const { source: _source, ...rest } = facts;
     const headers: Record<string, string> = { ...V2_HEADERS };
     if (error instanceof RangeNotSatisfiableError) {
       headers["Content-Range"] = `bytes */${error.size}`;
     }
-    const shown = asDistributionError(error, path);
+    const shown = asDistributionError(error, facts.path);
     if (shown.status === 401) headers["WWW-Authenticate"] = 'Basic realm="kagami"';
     if (shown.status === 405) headers["Allow"] = "GET, HEAD";
     const body = encoder.encode(shown.body());
@@ -254,20 +253,25 @@ export class Registry {
       status: shown.status,
       headers,
       body: request.method === "HEAD" ? undefined : body,
-      facts: { ...facts, error },
+      facts: { ...rest, error },
     };
   }
 }
 
 const V2_HEADERS = { "Docker-Distribution-API-Version": "registry/2.0" } as const;
 
-/** What clients are told: internals stay in the log, and whatever fails lets them go upstream. */
+/**
+ * What clients are told: that the content is not to be had here, or that this mirror fails, for reasons that only the
+ * log tells. Either way they go upstream.
+ */
 function asDistributionError(error: unknown, path?: DistributionPath): DistributionError {
   if (error instanceof DistributionError) return error;
   if (error instanceof RangeNotSatisfiableError) {
     return new DistributionError("UNSUPPORTED", error.message, { status: 416 });
   }
-  if (error instanceof NotFoundError) return unknown(path, error.message);
+  if (error instanceof NotFoundError || error instanceof VerificationError) {
+    return unknown(path, error.message);
+  }
   const message = "this mirror cannot serve the content now, go to the upstream registry";
   return new DistributionError(codeFor(path), message, { status: 503, cause: error });
 }
@@ -282,6 +286,12 @@ function unknown(path: DistributionPath | undefined, message: string): Distribut
   });
 }
 
+/** @returns False for HEAD, and where a condition decides that the content is not sent. */
+function wantsBody(request: RegistryRequest, digest: Digest): boolean {
+  return request.method !== "HEAD" &&
+    evaluatePreconditions(conditions(request), digest) === "proceed";
+}
+
 function rangeHeader(request: RegistryRequest, digest: Digest): string | undefined {
   return rangeApplies(conditions(request), digest) ? request.header("range") : undefined;
 }
@@ -292,11 +302,6 @@ function conditions(request: RegistryRequest): Parameters<typeof evaluatePrecond
     "if-none-match": request.header("if-none-match"),
     "if-range": request.header("if-range"),
   };
-}
-
-function closeBody(body: Content["body"]): void {
-  // A reader that fails to close has nothing left that anybody waits for.
-  if (body !== undefined && "close" in body) body.close().catch(() => {});
 }
 
 function text(

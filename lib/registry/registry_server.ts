@@ -174,7 +174,9 @@ function toRequest(
   incoming: IncomingMessage,
   response: ServerResponse,
 ): RegistryRequest | undefined {
-  const url = URL.parse(incoming.url ?? "", "http://mirror.invalid");
+  const target = incoming.url ?? "";
+  // Not parsed relative to a base: a path that begins with two slashes would be taken for a host.
+  const url = URL.parse(target.startsWith("/") ? `http://mirror.invalid${target}` : target);
   if (url === null) return undefined;
   const abort = new AbortController();
   // A reason made once: making one for each request costs as much as the rest of the bookkeeping.
@@ -208,7 +210,7 @@ function logExchange(log: Logger, exchange: Exchange, incoming: IncomingMessage)
     latency: `${(exchange.seconds * 1000).toFixed(1)}ms`,
     ip: incoming.socket.remoteAddress,
     handler: facts.handler,
-    registry: facts.registry,
+    registry: facts.path?.registry,
     source: facts.source,
     error: facts.error,
   });

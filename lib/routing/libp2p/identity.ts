@@ -88,16 +88,10 @@ async function writeKey(dataDir: string, path: string, key: KeyObject): Promise<
   // Written beside and renamed, so that a crash leaves the whole key or none.
   const temporary = await Deno.makeTempFile({ dir: dataDir, prefix: `.${KEY_FILE}-` });
   try {
-    const file = await Deno.open(temporary, { write: true, truncate: true });
-    try {
-      await file.write(
-        new TextEncoder().encode(key.export({ type: "pkcs8", format: "pem" }) as string),
-      );
-      await file.sync();
-    } finally {
-      file.close();
-    }
+    await Deno.writeTextFile(temporary, key.export({ type: "pkcs8", format: "pem" }) as string);
     await Deno.chmod(temporary, 0o600);
+    using file = await Deno.open(temporary, { write: true });
+    await file.sync();
     await Deno.rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {});

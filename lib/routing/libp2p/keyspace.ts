@@ -60,14 +60,3 @@ export function commonPrefixLength(a: Uint8Array, b: Uint8Array): number {
   }
   return a.length * 8;
 }
-
-/**
- * Where in the keyspace a place lies.
- *
- * @param position The place.
- * @returns 0 up to, but not including, 1.
- */
-export function keyspaceFraction(position: Uint8Array): number {
-  const view = new DataView(position.buffer, position.byteOffset);
-  return view.getUint32(0) / 2 ** 32;
-}

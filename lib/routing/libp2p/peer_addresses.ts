@@ -18,8 +18,16 @@ const CODE_P2P = 421;
  */
 export function ipOf(address: Multiaddr): string | undefined {
   const first = address.getComponents().find(({ code }) => code === CODE_IP4 || code === CODE_IP6);
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(first?.value ?? "");
-  return mapped?.[1] ?? first?.value;
+  return first?.value === undefined ? undefined : unmapped(first.value);
+}
+
+/** Multiaddrs write the IPv4 address that is mapped into an IPv6 address in hexadecimal: `::ffff:a00:7`. */
+function unmapped(ip: string): string {
+  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(ip) ?? [];
+  if (high === undefined || low === undefined) return ip;
+  return [high, low].map((word) => parseInt(word, 16))
+    .flatMap((word) => [word >> 8, word & 0xff])
+    .join(".");
 }
 
 /**

@@ -9,20 +9,34 @@ import { type Batch, type Datastore, Key, type Pair, type Query } from "interfac
 import { varint } from "./provider_message.ts";
 
 /**
- * Most provider records of other nodes that are held; beyond it the records refreshed longest ago go first.
- * Twenty nodes with 5,000 keys each make 100,000; a record of a key that several nodes have costs about
- * 100 bytes, one of a key of its own about 500.
+ * Most provider records of other nodes that are held. Beyond it the node with most records loses those it announced
+ * longest ago, so that one node that announces without end does not drive out the others. Twenty nodes with 5,000 keys
+ * each make 100,000; a record costs about 330 bytes, one of a key that many nodes have 90.
  */
 export const MAX_PROVIDER_RECORDS = 150_000;
 
-/** Most other entries, of which the peer store is the greatest part; the oldest go first. */
+/** Longest name of a key whose records are held, in characters. Names of sha2-256 have 55, of sha2-512 106. */
+export const MAX_RECORD_NAME_LENGTH = 128;
+
+/** Most other entries, of which nearly all are the peer store's; the ones written longest ago go first. */
 export const MAX_OTHER_ENTRIES = 10_000;
+
+/** Largest other entry that is held, in bytes. What the peer store keeps of a node is below 1 KiB. */
+export const MAX_OTHER_ENTRY_BYTES = 8 * 1024;
 
 /** How often expired records are removed from memory. They are never answered, removed or not. */
 const SWEEP_MILLISECONDS = 60_000;
 
+/**
+ * What is full loses this share at once. Finding the first entry of a map takes the longer the more were deleted before
+ * it, so that taking out one at a time would be slow.
+ */
+const EVICTED_SHARE = 1 / 64;
+
 const PROVIDER_PREFIX = "/dht/provider/";
 const PEER_PREFIX = "/peers/";
+/** Values that other nodes store by PUT_VALUE. Nothing in a cluster of mirrors does, and they may be of any size. */
+const VALUE_PREFIX = "/dht/record/";
 
 /** Options of a {@linkcode RecordStore}. */
 export interface RecordStoreOptions {
@@ -52,12 +66,16 @@ export interface ProviderRecord {
  */
 export class RecordStore implements Datastore {
   readonly #self: string;
+  /** Name of the peer store's entry about this node, which answers about its own keys need. */
+  readonly #selfEntry: string;
   readonly #validity: number;
   readonly #now: () => number;
   readonly #maxProviderRecords: number;
   readonly #maxOtherEntries: number;
-  /** Key's record name to provider to time. Both maps are in order of the last announcement. */
-  readonly #providers = new Map<string, Map<string, number>>();
+  /** Key's record name to providers, in order of their last announcement. */
+  readonly #providers = new Map<string, Set<string>>();
+  /** Provider to record names to time of the announcement, in order of it. */
+  readonly #announced = new Map<string, Map<string, number>>();
   readonly #own = new Set<string>();
   readonly #others = new Map<string, Uint8Array>();
   #providerRecords = 0;
@@ -68,6 +86,7 @@ export class RecordStore implements Datastore {
    */
   constructor(options: RecordStoreOptions) {
     this.#self = options.self.toString();
+    this.#selfEntry = `${PEER_PREFIX}${options.self.toCID()}`;
     this.#validity = options.validity;
     this.#now = options.now;
     this.#maxProviderRecords = options.maxProviderRecords ?? MAX_PROVIDER_RECORDS;
@@ -99,17 +118,18 @@ export class RecordStore implements Datastore {
   }
 
   /**
-   * The valid records of other nodes for a key, the latest announced first.
+   * The valid records of other nodes for a key.
    *
    * @param recordName Name of the key.
-   * @returns The records.
+   * @returns The records, in order of announcement.
    */
   providersOf(recordName: string): ProviderRecord[] {
     const valid: ProviderRecord[] = [];
-    for (const [peer, storedAt] of this.#providers.get(recordName) ?? []) {
-      if (this.#isValid(storedAt)) valid.push({ peer, storedAt });
+    for (const peer of this.#providers.get(recordName) ?? []) {
+      const storedAt = this.#storedAt(recordName, peer);
+      if (storedAt !== undefined) valid.push({ peer, storedAt });
     }
-    return valid.reverse();
+    return valid;
   }
 
   /** @inheritdoc */
@@ -232,7 +252,7 @@ export class RecordStore implements Datastore {
   }
 
   *#providerPairs(recordName: string): Generator<Pair> {
-    const peers = [...this.#providers.get(recordName)?.keys() ?? []];
+    const peers = [...this.#providers.get(recordName) ?? []];
     if (this.#own.has(recordName)) peers.unshift(this.#self);
     for (const peer of peers) {
       const value = this.#providerValue(recordName, peer);
@@ -246,9 +266,15 @@ export class RecordStore implements Datastore {
     if (peer === this.#self) {
       return this.#own.has(recordName) ? Uint8Array.from(varint(Date.now())) : undefined;
     }
-    const storedAt = this.#providers.get(recordName)?.get(peer);
-    if (storedAt === undefined || !this.#isValid(storedAt)) return undefined;
+    const storedAt = this.#storedAt(recordName, peer);
+    if (storedAt === undefined) return undefined;
     return Uint8Array.from(varint(Math.round(Date.now() - (this.#now() - storedAt))));
+  }
+
+  /** When the record was announced; undefined if there is none that is valid. */
+  #storedAt(recordName: string, peer: string): number | undefined {
+    const storedAt = this.#announced.get(peer)?.get(recordName);
+    return storedAt !== undefined && this.#isValid(storedAt) ? storedAt : undefined;
   }
 
   #isValid(storedAt: number): boolean {
@@ -256,52 +282,65 @@ export class RecordStore implements Datastore {
   }
 
   #putProvider(recordName: string, peer: string): void {
+    if (recordName.length > MAX_RECORD_NAME_LENGTH) return;
+    // Taken out and put back, so that the order is that of the last announcement.
     this.#deleteProvider(recordName, peer);
-    const record = this.#providers.get(recordName) ?? new Map<string, number>();
-    // Taken out and put back, so that the order of the maps is the order of the last announcement.
-    this.#providers.delete(recordName);
-    record.set(peer, this.#now());
-    this.#providers.set(recordName, record);
+    const peers = this.#providers.get(recordName) ?? new Set<string>();
+    this.#providers.set(recordName, peers.add(peer));
+    const announced = this.#announced.get(peer) ?? new Map<string, number>();
+    this.#announced.set(peer, announced.set(recordName, this.#now()));
     this.#providerRecords++;
     if (this.#now() - this.#sweptAt >= SWEEP_MILLISECONDS) this.#sweep();
-    while (this.#providerRecords > this.#maxProviderRecords) this.#deleteOldest();
+    if (this.#providerRecords > this.#maxProviderRecords) this.#evict();
   }
 
   #deleteProvider(recordName: string, peer: string): void {
-    const record = this.#providers.get(recordName);
-    if (record === undefined || !record.delete(peer)) return;
+    const announced = this.#announced.get(peer);
+    if (announced === undefined || !announced.delete(recordName)) return;
     this.#providerRecords--;
-    if (record.size === 0) this.#providers.delete(recordName);
+    if (announced.size === 0) this.#announced.delete(peer);
+    const peers = this.#providers.get(recordName);
+    peers?.delete(peer);
+    if (peers?.size === 0) this.#providers.delete(recordName);
   }
 
-  #deleteOldest(): void {
-    for (const [recordName, record] of this.#providers) {
-      for (const peer of record.keys()) return this.#deleteProvider(recordName, peer);
+  /** Takes records of the node that has most. */
+  #evict(): void {
+    let most: [peer: string, announced: Map<string, number>] | undefined;
+    for (const entry of this.#announced) {
+      if (most === undefined || entry[1].size > most[1].size) most = entry;
+    }
+    if (most === undefined) return;
+    const [peer, announced] = most;
+    for (const name of firstShare(announced.keys(), announced.size)) {
+      this.#deleteProvider(name, peer);
     }
   }
 
   #sweep(): void {
     this.#sweptAt = this.#now();
-    for (const [recordName, record] of this.#providers) {
-      for (const [peer, storedAt] of record) {
-        if (!this.#isValid(storedAt)) this.#deleteProvider(recordName, peer);
+    for (const [peer, announced] of this.#announced) {
+      for (const [recordName, storedAt] of announced) {
+        if (this.#isValid(storedAt)) break; // And so are all that were announced later.
+        this.#deleteProvider(recordName, peer);
       }
     }
   }
 
   #putOther(name: string, value: Uint8Array): void {
+    if (name.startsWith(VALUE_PREFIX) || value.length > MAX_OTHER_ENTRY_BYTES) return;
+    // Nodes whose records are held announce again, and each time their entry is written anew: it is never the oldest.
     this.#others.delete(name);
     this.#others.set(name, value);
     if (this.#others.size <= this.#maxOtherEntries) return;
-    for (const oldest of this.#others.keys()) {
-      // Peers whose records are held must stay known; what others stored here by PUT_VALUE goes first.
-      if (oldest.startsWith(PEER_PREFIX) && this.#others.size <= 2 * this.#maxOtherEntries) {
-        continue;
-      }
-      this.#others.delete(oldest);
-      return;
-    }
+    const evictable = this.#others.keys().filter((entry) => entry !== this.#selfEntry);
+    for (const oldest of firstShare(evictable, this.#others.size)) this.#others.delete(oldest);
   }
+}
+
+/** The first share of the names, at least one. */
+function firstShare(names: IteratorObject<string>, size: number): string[] {
+  return [...names.take(Math.ceil(size * EVICTED_SHARE))];
 }
 
 function parseProviderName(name: string): { recordName: string; peer: string } | undefined {

@@ -23,6 +23,9 @@ export const LIST_TIMEOUT_MS = 30_000;
 /** Largest answer that is taken, in bytes; containerd itself sends at most 16 MiB. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
+/** What grpc-js ends its messages with when it has nothing to add. */
+const EMPTY_NOTE = /\. Resolution note: $/;
+
 /** Options of {@linkcode ContainerdClient}. */
 export interface ContainerdClientOptions {
   /** Path of containerd's socket. */
@@ -120,7 +123,8 @@ export class ContainerdClient {
   asStoreError(error: unknown): KagamiError {
     if (error instanceof KagamiError) return error;
     const { code, details } = error as Partial<ServiceError>;
-    const reason = details || (error instanceof Error ? error.message : String(error));
+    const text = details || (error instanceof Error ? error.message : String(error));
+    const reason = text.replace(EMPTY_NOTE, "");
     if (code === Status.NOT_FOUND) return new NotFoundError(reason, { cause: error });
     const remedy = code === Status.UNAVAILABLE
       ? "; check that containerd runs and that its socket is mounted and may be opened"

@@ -75,34 +75,35 @@ export class ContainerdStore implements Store {
 
   async descriptor(digest: Digest): Promise<Descriptor> {
     const size = await this.#size(digest);
-    const { mediaType } = await this.#inspector.inspect(digest, () => this.#open(digest, size));
+    const { mediaType } = await this.#inspector.inspect(
+      digest,
+      async () => await this.#openFile(digest) ?? this.#openCall(digest, size),
+    );
     return { digest, mediaType, size };
   }
 
   async open(digest: Digest, range?: ByteRange): Promise<ContentReader> {
-    try {
-      return await this.#openFile(digest, range);
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
+    // A file alone means nothing: it may belong to another namespace, or be deleted already.
+    const [size, file] = await Promise.allSettled([
+      this.#size(digest),
+      this.#openFile(digest, range),
+    ]);
+    if (size.status === "rejected") {
+      if (file.status === "fulfilled") await file.value?.close();
+      throw size.reason;
     }
-    return this.#openCall(digest, await this.#size(digest), range);
+    if (file.status === "rejected") throw file.reason;
+    return file.value ?? this.#openCall(digest, size.value, range);
   }
 
-  async #open(digest: Digest, size: number): Promise<ContentReader> {
-    try {
-      return await this.#openFile(digest);
-    } catch (error) {
-      if (error instanceof NotFoundError) return this.#openCall(digest, size);
-      throw error;
-    }
-  }
-
-  async #openFile(digest: Digest, range?: ByteRange): Promise<ContentReader> {
+  /** @returns Undefined if there is no such file, e.g. since the content directory is not mounted. */
+  async #openFile(digest: Digest, range?: ByteRange): Promise<ContentReader | undefined> {
     const { algorithm, hex } = splitDigest(digest);
     const path = `${this.#contentPath}/blobs/${algorithm}/${hex}`;
     try {
       return await FileReader.open(path, range);
     } catch (cause) {
+      if (cause instanceof NotFoundError) return undefined;
       if (cause instanceof Deno.errors.PermissionDenied) {
         throw new UnavailableError(`may not read ${path}; Kagami needs read access to it`, {
           cause,

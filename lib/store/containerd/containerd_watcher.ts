@@ -99,12 +99,13 @@ export class ContainerdWatcher {
     try {
       void this.#mark(cancel, AbortSignal.any([signal, marking.signal]));
       for await (const { topic } of call as AsyncIterable<{ topic: string }>) {
-        if (topic !== MARKER_TOPIC) channel.push({ type: "changed" });
-        else if (!marking.signal.aborted) {
-          marking.abort();
-          this.#watchBlobs(channel, signal);
-          channel.push({ type: "reset" });
-        }
+        const hasBegun = marking.signal.aborted;
+        // Before it has, the reset to come says it all.
+        if (hasBegun && topic !== MARKER_TOPIC) channel.push({ type: "changed" });
+        if (hasBegun || topic !== MARKER_TOPIC) continue;
+        marking.abort();
+        channel.push({ type: "reset" });
+        this.#watchBlobs(channel, signal);
       }
       throw new Error("the stream of events ended");
     } catch (error) {

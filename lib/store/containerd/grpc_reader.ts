@@ -10,6 +10,9 @@ import type { ByteRange, ContentReader } from "../store.ts";
 import type { ContainerdClient } from "./containerd_client.ts";
 import { METHODS } from "./schema.ts";
 
+/** Longest wait for the next bytes, in milliseconds; containerd reads them from a file. */
+export const READ_STALL_MS = 5000;
+
 /** Reader over `Content.Read`. */
 export class GrpcReader implements ContentReader {
   readonly size: number;
@@ -52,10 +55,18 @@ export class GrpcReader implements ContentReader {
 
   async #next(): Promise<void> {
     let result: IteratorResult<{ data: Uint8Array }>;
+    let hangs = false;
+    const timer = setTimeout(() => {
+      hangs = true;
+      this.#call.cancel();
+    }, READ_STALL_MS);
     try {
       result = await this.#chunks.next();
     } catch (error) {
-      throw this.#client.asStoreError(error);
+      const cause = hangs ? new Error(`sent no byte for ${READ_STALL_MS} ms`) : error;
+      throw this.#client.asStoreError(cause);
+    } finally {
+      clearTimeout(timer);
     }
     if (result.done) throw new VerificationError(`content ended ${this.#left} bytes early`);
     this.#chunk = result.value.data;

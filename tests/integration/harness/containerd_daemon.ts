@@ -18,6 +18,13 @@ const DISABLED_PLUGINS = [
   "io.containerd.internal.v1.tracing",
 ];
 
+/** Settings of the CRI that a mirror depends on; right ones by default. */
+export interface ContainerdSettings {
+  readonly discardUnpackedLayers?: boolean;
+  /** Whether it looks for mirrors. */
+  readonly usesMirrors?: boolean;
+}
+
 let snapshotter: Promise<string> | undefined;
 
 /** overlayfs where the file system of the folder allows it, else plain copies. */
@@ -51,16 +58,21 @@ export class ContainerdDaemon implements AsyncDisposable {
   }
 
   /** Starts a containerd whose files lie in a folder. */
-  static async start(node: NetworkNode, folder: string): Promise<ContainerdDaemon> {
+  static async start(
+    node: NetworkNode,
+    folder: string,
+    settings: ContainerdSettings = {},
+  ): Promise<ContainerdDaemon> {
     const daemon = new ContainerdDaemon(node, folder);
     await Deno.mkdir(daemon.certsDir, { recursive: true });
     snapshotter ??= findSnapshotter(folder);
-    await Deno.writeTextFile(`${folder}/config.toml`, daemon.#config(await snapshotter));
+    await Deno.writeTextFile(`${folder}/config.toml`, daemon.#config(await snapshotter, settings));
     await daemon.startAgain();
     return daemon;
   }
 
-  #config(snapshotter: string): string {
+  #config(snapshotter: string, settings: ContainerdSettings): string {
+    const { discardUnpackedLayers = false, usesMirrors = true } = settings;
     const { folder, sock, certsDir } = this;
     const cri = 'plugins."io.containerd.grpc.v1.cri"';
     return `version = 2
@@ -75,9 +87,9 @@ disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}
   disable_tcp_service = true
   [${cri}.containerd]
     snapshotter = "${snapshotter}"
-    discard_unpacked_layers = false
+    discard_unpacked_layers = ${discardUnpackedLayers}
   [${cri}.registry]
-    config_path = "${certsDir}"
+    config_path = "${usesMirrors ? certsDir : ""}"
   [${cri}.cni]
     bin_dir = "${folder}/cni/bin"
     conf_dir = "${folder}/cni/conf"
@@ -106,6 +118,11 @@ disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}
   /** Kills it; its content stays. */
   async kill(): Promise<void> {
     await this.#process?.kill();
+  }
+
+  /** Sends a signal. */
+  signal(signal: Deno.Signal): void {
+    this.#process?.signal(signal);
   }
 
   /** Runs `ctr` on it. */

@@ -3,12 +3,12 @@
  *
  * @module
  */
+import { eventually } from "../../unit/support/eventually.ts";
+
+export { eventually };
 
 /** Longest time for a process to end after SIGTERM, in milliseconds. */
 const STOP_TIMEOUT_MS = 30_000;
-
-/** Longest wait of {@linkcode eventually}, in milliseconds. */
-export const EVENTUALLY_MS = 30_000;
 
 /** What a command answered. */
 export interface Output {
@@ -33,26 +33,6 @@ export async function run(command: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runCommand(command, args);
   if (code === 0) return stdout;
   throw new Error(`${command} ${args.join(" ")} failed with ${code}: ${stderr || stdout}`);
-}
-
-/** Waits until a probe answers something else than undefined or false. */
-export async function eventually<T>(
-  what: string,
-  probe: () => Promise<T | undefined | false>,
-  timeoutMs: number = EVENTUALLY_MS,
-): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  let failure: unknown;
-  while (Date.now() < deadline) {
-    try {
-      const result = await probe();
-      if (result !== undefined && result !== false) return result;
-    } catch (error) {
-      failure = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: failure });
 }
 
 /** A process that runs until it is stopped; its output goes to a file. */

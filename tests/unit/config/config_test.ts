@@ -136,7 +136,11 @@ Deno.test("parseCommand() fills in all defaults of configuration", () => {
   });
 });
 
-Deno.test("parseCommand() reads cleanup, cleanup-wait, version and demo", () => {
+Deno.test("parseCommand() reads prepare, cleanup, cleanup-wait, version and demo", () => {
+  assert.deepEqual(parseCommand(["prepare"], { DATA_DIR: "/var/lib/kagami" }), {
+    name: "prepare",
+    config: { logLevel: "INFO", dataDir: "/var/lib/kagami" },
+  });
   assert.deepEqual(parseCommand(["cleanup", "--addr", ":8080"], {}), {
     name: "cleanup",
     config: {
