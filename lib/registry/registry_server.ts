@@ -9,6 +9,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
 import type { Logger } from "../observability/logger.ts";
+import { INTERIM_HEADER } from "../transfer/peer_client.ts";
 import type { Registry, RegistryAnswer, RegistryRequest } from "./registry.ts";
 import { BodySender, ClientGoneError } from "./send_body.ts";
 
@@ -20,6 +21,9 @@ export const KEEP_ALIVE_MS = 75_000;
 
 /** Time for a client to send its request head, in milliseconds. */
 export const REQUEST_HEAD_MS = 10_000;
+
+/** How often a peer that waits for an answer is told that it is being worked on, in milliseconds. */
+export const INTERIM_MS = 500;
 
 /** A request that has been answered. */
 export interface Exchange {
@@ -112,7 +116,7 @@ export class RegistryServer {
       const { answer, bytes, complete } = await this.#send(
         request,
         response,
-        await registry.answer(request),
+        await tellOfWork(request, response, registry.answer(request)),
       );
       const seconds = (performance.now() - startedAt) / 1000;
       const path = request.url.pathname;
@@ -143,10 +147,13 @@ export class RegistryServer {
       response.end(body);
       return { answer, bytes: body?.length ?? 0, complete: true };
     }
-    const close = () => void body.close();
+    const close = () => {
+      answer.upload?.release();
+      void body.close();
+    };
     request.signal.addEventListener("abort", close, { once: true });
     try {
-      const bytes = await this.#sender.send(response, body, writeHead);
+      const bytes = await this.#sender.send(response, body, writeHead, answer.upload);
       response.end();
       return { answer, bytes, complete: true };
     } catch (error) {
@@ -163,8 +170,26 @@ export class RegistryServer {
       };
     } finally {
       request.signal.removeEventListener("abort", close);
+      answer.upload?.release();
       await body.close();
     }
+  }
+}
+
+/** A peer may have to wait until the content is verified; it is told that it does not wait in vain. */
+async function tellOfWork(
+  request: RegistryRequest,
+  response: ServerResponse,
+  answer: Promise<RegistryAnswer>,
+): Promise<RegistryAnswer> {
+  if (request.header(INTERIM_HEADER.toLowerCase()) === undefined) return await answer;
+  const timer = setInterval(() => {
+    if (!response.destroyed) response.writeProcessing();
+  }, INTERIM_MS);
+  try {
+    return await answer;
+  } finally {
+    clearInterval(timer);
   }
 }
 
@@ -188,6 +213,7 @@ function toRequest(
       const value = incoming.headers[name];
       return Array.isArray(value) ? value.join(", ") : value;
     },
+    client: incoming.socket.remoteAddress ?? "",
     signal: abort.signal,
   };
 }

@@ -5,6 +5,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { KagamiError } from "../errors.ts";
+import type { TransferSlot } from "../net/transfer_limits.ts";
 import type { ContentReader } from "../store/store.ts";
 import { BufferPool } from "./buffer_pool.ts";
 
@@ -46,6 +47,7 @@ export class BodySender {
    * @param response Where to; not ended by this function, so that the caller alone decides about a clean end.
    * @param reader What; not closed by this function.
    * @param writeHead Writes status and headers.
+   * @param slot Paces the bytes, if they are to be.
    * @returns Number of bytes sent.
    * @throws {ClientGoneError} If the client does not take the bytes.
    * @throws Whatever the reader throws; the response is incomplete then and must be destroyed.
@@ -54,6 +56,7 @@ export class BodySender {
     response: ServerResponse,
     reader: ContentReader,
     writeHead: () => void,
+    slot?: TransferSlot,
   ): Promise<number> {
     this.#active += 1;
     try {
@@ -64,6 +67,7 @@ export class BodySender {
       let count = await reader.read(current);
       writeHead();
       if (count === length) {
+        await slot?.pace(count);
         await this.#write(response, current.subarray(0, count));
         this.#pool.give(current);
         return count;
@@ -74,6 +78,7 @@ export class BodySender {
         const filling = reader.read(next);
         // The read may fail while the write is awaited; it is looked at afterwards.
         filling.catch(() => {});
+        await slot?.pace(count);
         await this.#write(response, current.subarray(0, count));
         sent += count;
         count = await filling;

@@ -65,6 +65,8 @@ export interface DownloadSource {
   hasSpare(): boolean;
   /** A peer is not needed any more, and may be asked again. */
   release(peer: Peer): void;
+  /** Waits until so many bytes more may come. */
+  pace(bytes: number): Promise<void> | undefined;
   /** A peer failed; `progressed` tells whether it brought something before. */
   failed(peer: Peer, error: unknown, progressed: boolean): void;
   /** A body begins to come from a peer, and is over. */
@@ -433,9 +435,10 @@ export class BlobDownload implements ContentReader {
       this.#bytes += count;
       lane.hasProgressed = true;
     }
-    await this.#check(chunk, lane);
-    chunk.isReady = true;
     const tookMs = this.#options.now() - startedAt;
+    await this.#check(chunk, lane);
+    await this.#options.source.pace(chunk.length);
+    chunk.isReady = true;
     this.#chunkMs = this.#chunkMs === undefined ? tookMs : this.#chunkMs * 0.8 + tookMs * 0.2;
   }
 

@@ -19,6 +19,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { Peer, Router } from "../routing/router.ts";
 import type { ByteRange, ContentReader, Descriptor } from "../store/store.ts";
 import { BlobDownload, type DownloadSource } from "./blob_download.ts";
+import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
 import { Candidates } from "./candidates.ts";
 import { ChunkBuffers } from "./chunk_buffers.ts";
 import { ExpiringSet } from "./expiring_set.ts";
@@ -82,6 +83,8 @@ export interface MirrorOptions {
   readonly events?: MirrorEvents;
   /** What is known of peers. Default: nothing yet. */
   readonly book?: PeerBook;
+  /** Bounds on what is fetched from peers. Default: none. */
+  readonly downloads?: TransferLimits;
   /** Memory for chunks. Default: its own. */
   readonly buffers?: ChunkBuffers;
   /** Monotonic clock in milliseconds. */
@@ -204,6 +207,7 @@ export class Mirror {
     signal?: AbortSignal,
   ): Promise<MirroredBlob> {
     this.#refusePoisoned(path.digest);
+    const slot = this.#admit();
     const candidates = this.#lookup(path.key);
     const asked = widened(range);
     let first: PeerAnswer | undefined;
@@ -216,7 +220,7 @@ export class Mirror {
         first,
         range: narrowed(range, first),
         chunks: firstDefined(lists),
-        source: this.#sourceOf(path, candidates, ended),
+        source: this.#sourceOf(path, candidates, slot, ended),
         buffers: this.#buffers,
         now: this.#now,
       });
@@ -225,6 +229,7 @@ export class Mirror {
     } catch (error) {
       first?.response.close();
       candidates.close();
+      slot?.release();
       throw error;
     }
   }
@@ -245,14 +250,31 @@ export class Mirror {
       }), signal);
   }
 
-  #sourceOf(path: DigestPath, candidates: Candidates, ended: AbortController): DownloadSource {
+  /** A download that would get too little is left to upstream. */
+  #admit(): TransferSlot | undefined {
+    const { downloads } = this.#options;
+    const slot = downloads?.admit("");
+    if (downloads !== undefined && slot === undefined) {
+      throw new NotFoundError("the limit on downloads from peers is reached");
+    }
+    return slot;
+  }
+
+  #sourceOf(
+    path: DigestPath,
+    candidates: Candidates,
+    slot: TransferSlot | undefined,
+    ended: AbortController,
+  ): DownloadSource {
     const { events, log } = this.#options;
     const { signal } = ended;
     return {
       closed: () => {
         ended.abort();
         candidates.close();
+        slot?.release();
       },
+      pace: (bytes) => slot?.pace(bytes),
       ask: (peer, range) =>
         this.#ask(peer, { path, method: "GET", signal, range: headerOf(range) }),
       another: (range) => this.#open(path, candidates, headerOf(range), signal),
