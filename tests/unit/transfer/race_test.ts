@@ -76,7 +76,7 @@ Deno.test("race() still takes a slow one that answers after all", async () => {
     hedgeMs: 5,
     attempt(peer, signal) {
       if (peer.id === "b") slow.resolve("from a");
-      return started.attempt(peer, signal);
+      return started.attempt(peer, signal, () => {});
     },
   });
   const started = plan({ a: slow.promise, b: NEVER }).options;
