@@ -4,6 +4,9 @@
  * @module
  */
 
+/** The type of {@linkcode sleep}, for what lets its caller choose the clock. */
+export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>;
+
 /**
  * Waits.
  *

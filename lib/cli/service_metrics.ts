@@ -33,6 +33,11 @@ export interface ServiceMetrics {
  */
 export function createServiceMetrics(metrics: Metrics, router: string): ServiceMetrics {
   const { counters, gauges, histograms } = metrics;
+  // There from the start: Prometheus sees no increase from nothing to one, so the first failure would go unnoticed.
+  for (const source of ["local", "peer"]) {
+    counters.servedBytes.inc({ source }, 0);
+    counters.verificationFailures.inc({ source }, 0);
+  }
   const registries = new Set<string>();
   const registryLabel = (registry: string): string => {
     if (!registries.has(registry) && registries.size >= MAX_REGISTRY_LABELS) return OTHER;

@@ -11,8 +11,14 @@ export const LARGE_BUFFER_SIZE = 1024 * 1024;
 /** Buffer while many bodies run, and for middle-sized ones, in bytes. */
 export const MEDIUM_BUFFER_SIZE = 256 * 1024;
 
+/** Buffer while very many bodies run, in bytes. */
+export const SMALL_BUFFER_SIZE = 64 * 1024;
+
 /** Up to this many bodies get large buffers; two of them each bound the memory to 16 MiB. */
 export const MAX_LARGE_STREAMS = 8;
+
+/** Up to this many bodies get medium-sized buffers: another 28 MiB. As many as there are connections take 120 more. */
+export const MAX_MEDIUM_STREAMS = 64;
 
 /** Free buffers of each size that are kept. */
 export const MAX_FREE_BUFFERS = 16;
@@ -22,6 +28,7 @@ export class BufferPool {
   readonly #free = new Map<number, Uint8Array[]>([
     [LARGE_BUFFER_SIZE, []],
     [MEDIUM_BUFFER_SIZE, []],
+    [SMALL_BUFFER_SIZE, []],
   ]);
 
   /**
@@ -32,6 +39,7 @@ export class BufferPool {
    * @returns The size in bytes.
    */
   static sizeFor(length: number, activeStreams: number): number {
+    if (activeStreams > MAX_MEDIUM_STREAMS) return Math.max(1, Math.min(length, SMALL_BUFFER_SIZE));
     if (length <= MEDIUM_BUFFER_SIZE) return Math.max(1, length);
     return length <= LARGE_BUFFER_SIZE || activeStreams > MAX_LARGE_STREAMS
       ? MEDIUM_BUFFER_SIZE

@@ -12,6 +12,7 @@ import type { Logger } from "../observability/logger.ts";
 import { INTERIM_HEADER } from "../transfer/peer_client.ts";
 import type { Registry, RegistryAnswer, RegistryRequest } from "./registry.ts";
 import { BodySender, ClientGoneError } from "./send_body.ts";
+import { Turns } from "./turns.ts";
 
 /** Longest request head in bytes; containerd sends below 1 KiB. */
 export const MAX_REQUEST_HEAD_BYTES = 16 * 1024;
@@ -24,6 +25,12 @@ export const REQUEST_HEAD_MS = 10_000;
 
 /** How often a peer that waits for an answer is told that it is being worked on, in milliseconds. */
 export const INTERIM_MS = 500;
+
+/**
+ * Most connections at a time; bounds memory and descriptors. One more is closed at once, which sends containerd
+ * upstream and a mirror to another peer.
+ */
+export const MAX_CONNECTIONS = 1024;
 
 /** A request that has been answered. */
 export interface Exchange {
@@ -56,6 +63,10 @@ export interface RegistryServerOptions {
   readonly log: Logger;
   readonly observer?: ExchangeObserver;
   readonly sender?: BodySender;
+  /** Default: {@linkcode REQUEST_HEAD_MS}. */
+  readonly requestHeadMs?: number;
+  /** Default: {@linkcode MAX_CONNECTIONS}. */
+  readonly maxConnections?: number;
 }
 
 /** The registry's HTTP server. */
@@ -63,17 +74,25 @@ export class RegistryServer {
   readonly #options: RegistryServerOptions;
   readonly #server: Server;
   readonly #sender: BodySender;
+  readonly #turns = new Turns();
   #inFlight = 0;
+  /** Set while the server stops. */
   #idle: (() => void) | undefined;
 
+  /**
+   * @param options Registry, log and observer.
+   */
   constructor(options: RegistryServerOptions) {
     this.#options = options;
     this.#sender = options.sender ?? new BodySender();
+    const requestHeadMs = options.requestHeadMs ?? REQUEST_HEAD_MS;
     this.#server = createServer({
       maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
-      headersTimeout: REQUEST_HEAD_MS,
+      headersTimeout: requestHeadMs,
+      connectionsCheckingInterval: requestHeadMs / 2,
       keepAliveTimeout: KEEP_ALIVE_MS,
-    }, (request, response) => void this.#serve(request, response));
+    }, (request, response) => this.#accept(request, response));
+    this.#server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
   }
 
   /**
@@ -99,15 +118,28 @@ export class RegistryServer {
     await closeServer(this.#server, promise, graceMs);
   }
 
+  #accept(incoming: IncomingMessage, response: ServerResponse): void {
+    const { socket } = incoming;
+    // A client that goes away must not end the process; what it means is decided where bytes are written.
+    response.on("error", () => {});
+    this.#inFlight += 1;
+    const isAccepted = this.#turns.take(socket, async () => {
+      // The client may have gone while the request waited for its turn.
+      if (!socket.destroyed) await this.#serve(incoming, response);
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#idle?.();
+    });
+    if (isAccepted) return;
+    this.#inFlight -= 1;
+    socket.destroy();
+  }
+
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now();
     const request = toRequest(incoming, response);
     const handler = handlerLabel(request?.url.pathname);
     const { registry, observer, log } = this.#options;
-    this.#inFlight += 1;
     observer?.started(handler);
-    // A client that goes away must not end the process; what it means is decided where bytes are written.
-    response.on("error", () => {});
     try {
       if (request === undefined) {
         response.writeHead(400, { "Content-Length": "0", "Connection": "close" }).end();
@@ -130,8 +162,6 @@ export class RegistryServer {
       response.destroy();
     } finally {
       observer?.ended(handler);
-      this.#inFlight -= 1;
-      if (this.#inFlight === 0) this.#idle?.();
     }
   }
 
@@ -140,22 +170,25 @@ export class RegistryServer {
     response: ServerResponse,
     answer: RegistryAnswer,
   ): Promise<{ answer: RegistryAnswer; bytes: number; complete: boolean }> {
-    const { body } = answer;
-    const writeHead = () => void response.writeHead(answer.status, answer.headers);
-    if (body === undefined || body instanceof Uint8Array) {
-      writeHead();
-      response.end(body);
-      return { answer, bytes: body?.length ?? 0, complete: true };
-    }
+    const { status, body } = answer;
+    const whole = body instanceof Uint8Array ? body : undefined;
+    const reader = body instanceof Uint8Array ? undefined : body;
+    // A server that stops wants no further request on the connection.
+    const headers = () => this.#idle ? { ...answer.headers, Connection: "close" } : answer.headers;
+    const writeHead = () => void response.writeHead(status, headers());
+    const { upload } = answer;
     const close = () => {
-      answer.upload?.release();
-      void body.close();
+      upload?.release();
+      void reader?.close();
     };
+    let bytes = 0;
+    const onSent = (count: number) => void (bytes += count);
     request.signal.addEventListener("abort", close, { once: true });
     try {
-      const bytes = await this.#sender.send(response, body, writeHead, answer.upload);
-      response.end();
-      return { answer, bytes, complete: true };
+      if (reader === undefined) writeHead();
+      else await this.#sender.send(response, reader, { writeHead, onSent, slot: upload });
+      await this.#sender.end(response, whole);
+      return { answer, bytes: whole?.length ?? bytes, complete: true };
     } catch (error) {
       if (!response.headersSent && !request.signal.aborted) {
         const failure = this.#options.registry.failure(request, error, answer.facts);
@@ -163,15 +196,12 @@ export class RegistryServer {
       }
       // The body is incomplete or wrong: only a broken connection tells the client so.
       response.destroy();
-      return {
-        answer: { ...answer, facts: { ...answer.facts, error } },
-        bytes: 0,
-        complete: false,
-      };
+      const facts = { ...answer.facts, error };
+      return { answer: { ...answer, facts }, bytes, complete: false };
     } finally {
       request.signal.removeEventListener("abort", close);
-      answer.upload?.release();
-      await body.close();
+      upload?.release();
+      await reader?.close();
     }
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ServerResponse } from "node:http";
-import { KagamiError } from "../errors.ts";
+import { KagamiError, VerificationError } from "../errors.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
 import type { ContentReader } from "../store/store.ts";
 import { BufferPool } from "./buffer_pool.ts";
@@ -20,6 +20,16 @@ export class ClientGoneError extends KagamiError {
   constructor(message: string, options?: ErrorOptions) {
     super("ERR_CLIENT_GONE", message, options);
   }
+}
+
+/** Options of {@linkcode BodySender.send}. */
+export interface SendOptions {
+  /** Writes status and headers. */
+  readonly writeHead: () => void;
+  /** Called with the number of bytes of each piece that was handed over. */
+  readonly onSent?: (count: number) => void;
+  /** Paces the bytes, if they are to be. */
+  readonly slot?: TransferSlot | undefined;
 }
 
 /** Sends bodies, sharing buffers. */
@@ -46,72 +56,105 @@ export class BodySender {
    *
    * @param response Where to; not ended by this function, so that the caller alone decides about a clean end.
    * @param reader What; not closed by this function.
-   * @param writeHead Writes status and headers.
-   * @param slot Paces the bytes, if they are to be.
-   * @returns Number of bytes sent.
+   * @param options How.
    * @throws {ClientGoneError} If the client does not take the bytes.
+   * @throws {VerificationError} If the reader yields fewer bytes than it announced.
    * @throws Whatever the reader throws; the response is incomplete then and must be destroyed.
    */
   async send(
     response: ServerResponse,
     reader: ContentReader,
-    writeHead: () => void,
-    slot?: TransferSlot,
-  ): Promise<number> {
+    options: SendOptions,
+  ): Promise<void> {
     this.#active += 1;
     try {
-      if (reader.next !== undefined) return await this.#sendLent(response, reader, writeHead);
-      const length = reader.end - reader.start + 1;
-      const size = BufferPool.sizeFor(length, this.#active);
-      let current = this.#pool.take(size);
-      let count = await reader.read(current);
-      writeHead();
-      if (count === length) {
-        await slot?.pace(count);
-        await this.#write(response, current.subarray(0, count));
-        this.#pool.give(current);
-        return count;
-      }
-      let next = this.#pool.take(size);
-      let sent = 0;
-      while (count > 0) {
-        const filling = reader.read(next);
-        // The read may fail while the write is awaited; it is looked at afterwards.
-        filling.catch(() => {});
-        await slot?.pace(count);
-        await this.#write(response, current.subarray(0, count));
-        sent += count;
-        count = await filling;
-        [current, next] = [next, current];
-      }
-      this.#pool.give(current);
-      this.#pool.give(next);
-      return sent;
+      if (reader.next !== undefined) await this.#sendLent(response, reader, options);
+      else await this.#sendRead(response, reader, options);
     } finally {
       this.#active -= 1;
     }
+  }
+
+  async #sendRead(
+    response: ServerResponse,
+    reader: ContentReader,
+    { writeHead, onSent, slot }: SendOptions,
+  ): Promise<void> {
+    let left = reader.end - reader.start + 1;
+    const size = BufferPool.sizeFor(left, this.#active);
+    const write = async (bytes: Uint8Array) => {
+      await slot?.pace(bytes.length);
+      await this.#write(response, bytes);
+      onSent?.(bytes.length);
+      left -= bytes.length;
+    };
+    let current = this.#pool.take(size);
+    let count = await reader.read(current);
+    if (count === 0 && left > 0) throw endedEarly(left);
+    writeHead();
+    if (count === left) {
+      await write(current.subarray(0, count));
+      this.#pool.give(current);
+      return;
+    }
+    let next = this.#pool.take(size);
+    while (count > 0) {
+      const filling = reader.read(next);
+      // The read may fail while the write is awaited; it is looked at afterwards.
+      filling.catch(() => {});
+      await write(current.subarray(0, count));
+      count = await filling;
+      [current, next] = [next, current];
+    }
+    this.#pool.give(current);
+    this.#pool.give(next);
+    if (left > 0) throw endedEarly(left);
   }
 
   /** Sends what the reader has in its own memory; it reads ahead by itself. */
   async #sendLent(
     response: ServerResponse,
     reader: ContentReader,
-    writeHead: () => void,
-  ): Promise<number> {
+    { writeHead, onSent }: SendOptions,
+  ): Promise<void> {
+    let left = reader.end - reader.start + 1;
     let bytes = await reader.next!();
+    if (bytes === undefined && left > 0) throw endedEarly(left);
     writeHead();
-    let sent = 0;
     while (bytes !== undefined) {
       await this.#write(response, bytes);
-      sent += bytes.length;
+      onSent?.(bytes.length);
+      left -= bytes.length;
       bytes = await reader.next!();
     }
-    return sent;
+    if (left > 0) throw endedEarly(left);
+  }
+
+  /**
+   * Ends a response, and waits until all of it has been handed over, so that the connection may be closed then.
+   *
+   * @param response The response.
+   * @param bytes Its last bytes, if there are any left.
+   * @throws {ClientGoneError} If the client does not take them.
+   */
+  end(response: ServerResponse, bytes?: Uint8Array): Promise<void> {
+    return this.#handOver(response, (done) => {
+      if (bytes === undefined) response.end(done);
+      else response.end(bytes, done);
+    });
   }
 
   async #write(response: ServerResponse, bytes: Uint8Array): Promise<void> {
+    if (bytes.length > 0) {
+      await this.#handOver(response, (done) => void response.write(bytes, done));
+    }
+  }
+
+  async #handOver(
+    response: ServerResponse,
+    start: (done: (error?: Error | null) => void) => void,
+  ): Promise<void> {
     if (response.destroyed) throw new ClientGoneError("client closed the connection");
-    if (bytes.length === 0) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onClose = () => reject(new ClientGoneError("client closed the connection"));
     const timer = setTimeout(
@@ -119,7 +162,7 @@ export class BodySender {
       this.#writeStallMs,
     );
     response.once("close", onClose);
-    response.write(bytes, (error) => {
+    start((error) => {
       if (error) reject(new ClientGoneError("client closed the connection", { cause: error }));
       else resolve();
     });
@@ -130,4 +173,8 @@ export class BodySender {
       response.off("close", onClose);
     }
   }
+}
+
+function endedEarly(left: number): VerificationError {
+  return new VerificationError(`content ended ${left} bytes early`);
 }

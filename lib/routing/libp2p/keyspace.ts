@@ -47,6 +47,28 @@ export function closest<T extends Positioned>(
 }
 
 /**
+ * Says whether a place is one of the closest to a target.
+ *
+ * @param target The place that distances are measured from.
+ * @param place The place in question.
+ * @param others Other places; may hold the one in question.
+ * @param count How many are the closest.
+ * @returns True if fewer than `count` of the others are closer.
+ */
+export function isAmongClosest(
+  target: Uint8Array,
+  place: Uint8Array,
+  others: readonly Positioned[],
+  count: number,
+): boolean {
+  let closer = 0;
+  for (const { position } of others) {
+    if (compareDistance(target, position, place) < 0 && ++closer === count) return false;
+  }
+  return true;
+}
+
+/**
  * Number of leading bits that two places have in common.
  *
  * @param a First place.

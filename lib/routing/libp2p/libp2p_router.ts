@@ -26,7 +26,7 @@ import type { LookupOptions, Peer, Router, RouterStatus } from "../router.ts";
 import { Connector, endpointOf } from "./connector.ts";
 import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
 import { loadIdentity } from "./identity.ts";
-import type { Positioned } from "./keyspace.ts";
+import { closest, type Positioned } from "./keyspace.ts";
 import { keyspacePosition, providerKey } from "./provider_key.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
@@ -35,6 +35,7 @@ import { encodeProvider } from "./provider_message.ts";
 import { ProviderStreams } from "./provider_stream.ts";
 import { Publisher } from "./publisher.ts";
 import { RecordStore } from "./record_store.ts";
+import { repairTable } from "./table_repair.ts";
 
 /** How long a provider record is valid, in milliseconds; the same as Spegel's. */
 export const RECORD_VALIDITY_MS = 19 * 60_000;
@@ -195,6 +196,8 @@ class Libp2pRouter implements Router {
   readonly name = "libp2p";
   readonly #node: Node;
   readonly #dht: Dht;
+  /** Where this node lies in the keyspace. */
+  readonly #position: Uint8Array;
   readonly #records: RecordStore;
   readonly #infos: NodeInfos;
   readonly #registryPort: number;
@@ -215,6 +218,7 @@ class Libp2pRouter implements Router {
     this.#node = parts.node;
     // The class has more than its published interface says; `dht.ts` names what is used of it.
     this.#dht = parts.node.services.dht as unknown as Dht;
+    this.#position = keyspacePosition(parts.node.peerId.toMultihash().bytes);
     this.#records = parts.records;
     this.#infos = parts.infos;
     this.#registryPort = parts.registryPort;
@@ -262,6 +266,11 @@ class Libp2pRouter implements Router {
     this.#running = Promise.allSettled([
       this.#publisher.run(),
       this.#connector.run(signal),
+      repairTable({
+        table: this.#dht.routingTable,
+        connected: () => this.#node.getPeers(),
+        protocols: async (peer) => (await this.#node.peerStore.get(peer)).protocols,
+      }, signal),
       parts.bootstrapper.run({ self, signal }).catch((error) => {
         parts.log.error("the bootstrapper failed", { kind: parts.bootstrapper.kind, error });
       }),
@@ -398,8 +407,9 @@ class Libp2pRouter implements Router {
   }
 
   #tablePeers(): Positioned[] {
-    const peers = [...this.#dht.routingTable.kb.toIterable()];
-    return peers.map(({ peerId, kadId }) => ({ id: peerId.toString(), position: kadId }));
+    const peers = [...this.#dht.routingTable.kb.toIterable()]
+      .map(({ peerId, kadId }) => ({ id: peerId.toString(), position: kadId }));
+    return closest(this.#position, peers, peers.length);
   }
 
   async #closestPeers(multihash: Uint8Array, signal: AbortSignal): Promise<Positioned[]> {

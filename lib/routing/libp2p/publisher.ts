@@ -8,9 +8,10 @@
  * @module
  */
 import type { Logger } from "../../observability/logger.ts";
-import { sleep } from "../../sleep.ts";
+import { type Sleep, sleep } from "../../sleep.ts";
 import { REPLICATION } from "./dht.ts";
-import { closest, commonPrefixLength, type Positioned } from "./keyspace.ts";
+import { closest, commonPrefixLength, isAmongClosest, type Positioned } from "./keyspace.ts";
+import { PendingKeys } from "./pending_keys.ts";
 import type { ProviderKey } from "./provider_key.ts";
 
 /**
@@ -31,10 +32,10 @@ export const BATCH_SIZE = 256;
 /** Peers that are told at the same time. */
 export const PUBLISH_CONCURRENCY = 8;
 
-/** Attempts to tell a peer a batch. What fails then is told in the next round. */
-export const PUBLISH_ATTEMPTS = 3;
+/** Attempts to tell a peer a batch, half a minute in all. What fails then is told in the next round. */
+export const PUBLISH_ATTEMPTS = 6;
 
-/** Pause before another attempt, in milliseconds. */
+/** Pause before another attempt, in milliseconds; doubled each time. */
 export const PUBLISH_RETRY_MS = 1000;
 
 /** How long the peers of a region are taken to be the same, in milliseconds. */
@@ -45,7 +46,7 @@ export const MAX_PEERS_FOR_CATCH_UP = 200;
 
 /** What the publisher needs of the network. */
 export interface PublisherNetwork {
-  /** Peers in the routing table. */
+  /** Peers in the routing table, closest to this node first. */
   peers(): readonly Positioned[];
   /** Walks the DHT to the peers closest to a key. */
   closestPeers(key: ProviderKey, signal: AbortSignal): Promise<readonly Positioned[]>;
@@ -61,6 +62,8 @@ export interface PublisherOptions {
   readonly now: () => number;
   /** Random number in [0, 1). */
   readonly random: () => number;
+  /** Waits by the same clock. Default: the process's. */
+  readonly sleep?: Sleep;
 }
 
 interface OwnKey {
@@ -72,10 +75,15 @@ interface OwnKey {
 /** Keeps the keys of this node announced. */
 export class Publisher {
   readonly #options: PublisherOptions;
+  readonly #sleep: Sleep;
   readonly #keys = new Map<string, OwnKey>();
-  /** Keys that a peer is still to be told, in order. */
-  readonly #pending = new Map<string, Map<string, ProviderKey>>();
+  /** What peers are still to be told; the peer whose turn is next first. */
+  readonly #pending = new Map<string, PendingKeys>();
   readonly #sending = new Set<string>();
+  /** Peers that did not take a batch, and how often in a row. */
+  readonly #failures = new Map<string, number>();
+  /** Those of them that are left alone for a while. */
+  readonly #resting = new Set<string>();
   readonly #regions = new Map<string, { readonly peers: readonly Positioned[]; at: number }>();
   readonly #abort = new AbortController();
   #locating: Promise<void> = Promise.resolve();
@@ -85,6 +93,7 @@ export class Publisher {
    */
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#sleep = options.sleep ?? sleep;
   }
 
   /** Number of keys that are kept announced. */
@@ -101,7 +110,7 @@ export class Publisher {
   async run(): Promise<void> {
     const { signal } = this.#abort;
     while (!signal.aborted) {
-      await sleep(REPUBLISH_TICK_MS, signal);
+      await this.#sleep(REPUBLISH_TICK_MS, signal);
       const now = this.#options.now();
       const due = [...this.#keys.values()].filter((own) => own.dueAt <= now);
       this.#publish(due);
@@ -136,7 +145,7 @@ export class Publisher {
   }
 
   /**
-   * Tells a peer that has come what belongs there.
+   * Tells a peer that has come, or come back, what belongs there.
    *
    * @param peer The peer.
    */
@@ -145,7 +154,7 @@ export class Publisher {
     if (peers.length > MAX_PEERS_FOR_CATCH_UP) return;
     const belongs = (key: ProviderKey) =>
       peers.length <= REPLICATION ||
-      closest(key.position, peers, REPLICATION).some(({ id }) => id === peer.id);
+      isAmongClosest(key.position, peer.position, peers, REPLICATION);
     for (const { key } of this.#keys.values()) {
       if (belongs(key)) this.#enqueue(peer.id, key);
     }
@@ -160,6 +169,7 @@ export class Publisher {
    */
   peerRemoved(peer: string): void {
     this.#pending.delete(peer);
+    this.#failures.delete(peer);
   }
 
   /** Stops. */
@@ -182,8 +192,9 @@ export class Publisher {
   async #locate(keys: readonly ProviderKey[]): Promise<void> {
     const peers = this.#options.network.peers();
     if (peers.length <= REPLICATION) {
+      const own = keys.filter((key) => this.#isOwn(key));
       for (const { id } of peers) {
-        for (const key of keys) this.#enqueue(id, key);
+        for (const key of own) this.#enqueue(id, key);
       }
       this.#send();
       return;
@@ -194,7 +205,7 @@ export class Publisher {
       if (this.#abort.signal.aborted) return;
       const around = await this.#peersAround(region, regionKeys);
       for (const key of regionKeys) {
-        if (!this.#keys.has(key.text)) continue; // Withdrawn meanwhile.
+        if (!this.#isOwn(key)) continue;
         for (const { id } of closest(key.position, around, REPLICATION)) this.#enqueue(id, key);
       }
       this.#send();
@@ -220,52 +231,78 @@ export class Publisher {
       }
     }
     const peers = [...found.values()];
+    for (const [name, { at }] of this.#regions) {
+      if (now() - at >= REGION_TTL_MS) this.#regions.delete(name);
+    }
     this.#regions.set(region, { peers, at: now() });
     return peers;
   }
 
+  /** False for a key that was withdrawn meanwhile, or withdrawn and advertised anew. */
+  #isOwn(key: ProviderKey): boolean {
+    return this.#keys.get(key.text)?.key === key;
+  }
+
   #enqueue(peer: string, key: ProviderKey): void {
     let pending = this.#pending.get(peer);
-    if (pending === undefined) this.#pending.set(peer, pending = new Map());
-    pending.set(key.text, key);
+    if (pending === undefined) this.#pending.set(peer, pending = new PendingKeys());
+    pending.add(key);
   }
 
   /** Starts to tell peers, as many at a time as allowed. */
   #send(): void {
-    for (const peer of this.#pending.keys()) {
+    for (const [peer, pending] of this.#pending) {
       if (this.#sending.size >= PUBLISH_CONCURRENCY || this.#abort.signal.aborted) return;
-      if (!this.#sending.has(peer)) void this.#sendTo(peer);
+      if (this.#sending.has(peer) || this.#resting.has(peer)) continue;
+      if (pending.size > 0) void this.#sendBatch(peer, pending);
+      else this.#pending.delete(peer); // All that was left was withdrawn.
     }
   }
 
-  async #sendTo(peer: string): Promise<void> {
-    const { network, log } = this.#options;
-    const { signal } = this.#abort;
+  /** Tells a peer one batch. Then it is the next one's turn, so that new keys get to all peers soon. */
+  async #sendBatch(peer: string, pending: PendingKeys): Promise<void> {
+    const { network } = this.#options;
     this.#sending.add(peer);
-    let failures = 0;
-    while (!signal.aborted) {
-      const pending = this.#pending.get(peer);
-      if (pending === undefined || pending.size === 0) break;
-      const batch = [...pending.values().take(BATCH_SIZE)];
-      try {
-        await network.send(peer, batch, signal);
-        for (const key of batch) pending.delete(key.text);
-        failures = 0;
-      } catch (error) {
-        failures += 1;
-        if (failures >= PUBLISH_ATTEMPTS) {
-          log.debug("a peer does not take announcements, trying in the next round", {
-            peer,
-            error,
-          });
-          break;
-        }
-        await sleep(PUBLISH_RETRY_MS, signal);
-      }
+    const batch = pending.take(BATCH_SIZE);
+    let failure: unknown;
+    try {
+      await network.send(peer, batch, this.#abort.signal);
+      pending.done(batch);
+      this.#failures.delete(peer);
+    } catch (error) {
+      pending.putBack(batch);
+      failure = error;
     }
-    this.#pending.delete(peer);
     this.#sending.delete(peer);
+    // The peer may have been removed meanwhile, and may even have come back.
+    if (this.#pending.get(peer) === pending) {
+      this.#pending.delete(peer);
+      const isLeft = failure === undefined ? pending.size > 0 : this.#rest(peer, failure);
+      if (isLeft) this.#pending.set(peer, pending);
+    }
     this.#send();
+  }
+
+  /**
+   * Leaves a peer alone for a while.
+   *
+   * @returns False if it has failed too often.
+   */
+  #rest(peer: string, error: unknown): boolean {
+    const { log } = this.#options;
+    const failures = (this.#failures.get(peer) ?? 0) + 1;
+    if (failures >= PUBLISH_ATTEMPTS) {
+      this.#failures.delete(peer);
+      log.debug("a peer does not take announcements, trying in the next round", { peer, error });
+      return false;
+    }
+    this.#failures.set(peer, failures);
+    this.#resting.add(peer);
+    void this.#sleep(PUBLISH_RETRY_MS * 2 ** (failures - 1), this.#abort.signal).then(() => {
+      this.#resting.delete(peer);
+      this.#send();
+    });
+    return true;
   }
 }
 

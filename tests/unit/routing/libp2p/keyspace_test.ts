@@ -3,6 +3,7 @@ import {
   closest,
   commonPrefixLength,
   compareDistance,
+  isAmongClosest,
 } from "../../../../lib/routing/libp2p/keyspace.ts";
 
 function place(...first: number[]): Uint8Array {
@@ -39,4 +40,19 @@ Deno.test("commonPrefixLength() counts the leading bits in common", () => {
   assert.equal(commonPrefixLength(place(1), place(0)), 7);
   assert.equal(commonPrefixLength(place(0xff, 0x10), place(0xff)), 11);
   assert.equal(commonPrefixLength(place(5), place(5)), 256);
+});
+
+Deno.test("isAmongClosest() agrees with closest()", () => {
+  const places = Array.from({ length: 50 }, (_, index) => ({
+    id: `${index}`,
+    position: place((index * 37) % 256),
+  }));
+  for (const target of [place(0), place(0x55), place(0xff)]) {
+    for (const { id, position } of places) {
+      assert.equal(
+        isAmongClosest(target, position, places, 20),
+        closest(target, places, 20).some((other) => other.id === id),
+      );
+    }
+  }
 });
