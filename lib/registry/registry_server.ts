@@ -122,6 +122,8 @@ export class RegistryServer {
     const { socket } = incoming;
     // A client that goes away must not end the process; what it means is decided where bytes are written.
     response.on("error", () => {});
+    // A body means nothing to a registry that is only read from, but it stands before the next request.
+    incoming.resume();
     this.#inFlight += 1;
     const isAccepted = this.#turns.take(socket, async () => {
       // The client may have gone while the request waited for its turn.

@@ -46,7 +46,7 @@ export function imageEntries(
   const targets = new Set(images.map((image) => image.target));
   for (const [digest, content] of contents) {
     const kind = targets.has(digest) ? "image" : "content";
-    const sources = mergeSources(content.sources, named.get(digest) ?? []);
+    const sources = mergeSources(content.sources, named.get(digest));
     entries.set(digest, { kind, key: digest, digest, sources });
   }
   return [...entries.values()];
@@ -56,19 +56,21 @@ export function imageEntries(
 function namedSources(
   images: readonly ImageName[],
   contents: ReadonlyMap<Digest, StoredContent>,
-): Map<Digest, Source[]> {
-  const named = new Map<Digest, Source[]>();
+): Map<Digest, Map<string, Source>> {
+  const named = new Map<Digest, Map<string, Source>>();
   for (const { name, target } of images) {
     const reference = tryParse(name);
     if (reference === undefined) continue;
     const source = { registry: reference.registry, repository: reference.repository };
+    const key = keyOf(source);
     const open: Digest[] = [target];
-    const seen = new Set<Digest>();
     for (let digest = open.pop(); digest !== undefined; digest = open.pop()) {
       const content = contents.get(digest);
-      if (seen.has(digest) || content === undefined) continue;
-      seen.add(digest);
-      named.set(digest, mergeSources(named.get(digest) ?? [], [source]));
+      if (content === undefined) continue;
+      const sources = named.get(digest) ?? new Map<string, Source>();
+      // What has the source has passed it on already.
+      if (sources.has(key)) continue;
+      named.set(digest, sources.set(key, source));
       open.push(...content.children);
     }
   }
@@ -84,15 +86,20 @@ function tryParse(name: string): Reference | undefined {
 }
 
 /** Joins sources; a host without its port gives way to the same repository with one. */
-function mergeSources(labels: readonly Source[], names: readonly Source[]): Source[] {
-  const merged = new Map<string, Source>();
-  const key = ({ registry, repository }: Source) => `${registry}/${repository}`;
-  for (const source of names) merged.set(key(source), source);
-  for (const source of labels) {
-    const isKnown = names.some(({ registry, repository }) =>
+function mergeSources(
+  labels: readonly Source[],
+  named: ReadonlyMap<string, Source> = new Map(),
+): Source[] {
+  const names = [...named.values()];
+  const others = labels.filter((source) =>
+    !named.has(keyOf(source)) &&
+    !names.some(({ registry, repository }) =>
       repository === source.repository && registry.replace(/:[0-9]+$/, "") === source.registry
-    );
-    if (!isKnown) merged.set(key(source), source);
-  }
-  return [...merged.values()];
+    )
+  );
+  return [...names, ...new Map(others.map((source) => [keyOf(source), source])).values()];
+}
+
+function keyOf({ registry, repository }: Source): string {
+  return `${registry}/${repository}`;
 }

@@ -20,6 +20,12 @@ export const DEBOUNCE_MS = 100;
 /** Looks may use at most one part in so many of the time, however fast changes come. */
 export const MAX_WALK_SHARE = 10;
 
+/**
+ * Longest pause between looks while there are changes, in milliseconds. A look that took long because the machine is
+ * busy must not put off the next one for ten times as long.
+ */
+export const MAX_PAUSE_MS = 5000;
+
 /** Time between looks without any change, in milliseconds. */
 export const WALK_INTERVAL_MS = 60_000;
 
@@ -81,7 +87,8 @@ export class Sync {
       const durationMs = performance.now() - startedAt;
       const pauseMs = this.#options.debounceMs ?? DEBOUNCE_MS;
       await this.#change(succeeded ? interval : RETRY_MS, signal);
-      await sleep(Math.max(pauseMs, durationMs * (MAX_WALK_SHARE - 1)), signal);
+      const restMs = Math.min(durationMs * (MAX_WALK_SHARE - 1), MAX_PAUSE_MS);
+      await sleep(Math.max(pauseMs, restMs), signal);
     }
     await watching;
   }

@@ -277,7 +277,12 @@ export class Mirror {
       pace: (bytes) => slot?.pace(bytes),
       ask: (peer, range) =>
         this.#ask(peer, { path, method: "GET", signal, range: headerOf(range) }),
-      another: (range) => this.#open(path, candidates, headerOf(range), signal),
+      another: (range) =>
+        this.#open(path, candidates, headerOf(range), signal).catch((error) => {
+          // The rest lies within the content: who says otherwise has other content.
+          if (!(error instanceof RangeNotSatisfiableError)) throw error;
+          throw new NotFoundError(`${path.key}: no peer goes on`, { cause: error });
+        }),
       hasSpare: () => candidates.available > 0,
       spare: () => {
         if (candidates.available === 0) return undefined;

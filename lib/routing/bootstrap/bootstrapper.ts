@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 
 /** What a bootstrapper gets to publish this node with. */
 export interface BootstrapContext {
@@ -35,6 +36,24 @@ export interface Bootstrapper {
    * @throws {UnavailableError} If there is no answer now.
    */
   peers(signal: AbortSignal): Promise<string[]>;
+}
+
+/** Protocols that a multiaddr to dial begins with. */
+const HOST_PROTOCOLS: readonly string[] = ["ip4", "ip6", "dns", "dns4", "dns6"];
+
+/**
+ * Parses a multiaddr to dial.
+ *
+ * @param text The text.
+ * @returns The multiaddr, which begins with a host; undefined if it is none.
+ */
+export function parseDialable(text: string): Multiaddr | undefined {
+  try {
+    const address = multiaddr(text);
+    return HOST_PROTOCOLS.includes(address.getComponents()[0]?.name ?? "") ? address : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Most addresses that one answer of a bootstrapper yields; peers share the rest among themselves. */

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { UnavailableError } from "../../errors.ts";
+import { type ResolveName, resolveName } from "../../net/resolve_name.ts";
 import {
   aborted,
   type BootstrapContext,
@@ -13,24 +13,17 @@ import {
   MAX_BOOTSTRAP_ADDRESSES,
 } from "./bootstrapper.ts";
 
-/** Resolves a name to IP addresses. */
-export type Resolve = (name: string) => Promise<string[]>;
-
-async function resolveWithSystem(name: string): Promise<string[]> {
-  return (await lookup(name, { all: true })).map(({ address }) => address);
-}
-
 /** Resolves a domain name to the addresses of nodes. */
 export class DnsBootstrapper implements Bootstrapper {
   readonly kind = "dns";
   readonly #domain: string;
-  readonly #resolve: Resolve;
+  readonly #resolve: ResolveName;
 
   /**
    * @param domain Name of the headless service.
    * @param resolve How to resolve it. Default: the system's resolver.
    */
-  constructor(domain: string, resolve: Resolve = resolveWithSystem) {
+  constructor(domain: string, resolve: ResolveName = resolveName) {
     this.#domain = domain;
     this.#resolve = resolve;
   }
@@ -41,10 +34,10 @@ export class DnsBootstrapper implements Bootstrapper {
   }
 
   /** @inheritdoc */
-  async peers(_signal: AbortSignal): Promise<string[]> {
+  async peers(signal: AbortSignal): Promise<string[]> {
     let addresses: string[];
     try {
-      addresses = await this.#resolve(this.#domain);
+      addresses = await this.#resolve(this.#domain, signal);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new UnavailableError(

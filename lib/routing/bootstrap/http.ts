@@ -5,16 +5,22 @@
  * @module
  */
 import { createServer } from "node:http";
-import { multiaddr } from "@multiformats/multiaddr";
+import { peerIdFromString } from "@libp2p/peer-id";
 import { UnavailableError } from "../../errors.ts";
 import { closeServer, listen, type ListenAddress } from "../../net/listen.ts";
-import { aborted, type BootstrapContext, type Bootstrapper } from "./bootstrapper.ts";
+import {
+  aborted,
+  type BootstrapContext,
+  type Bootstrapper,
+  MAX_BOOTSTRAP_ADDRESSES,
+  parseDialable,
+} from "./bootstrapper.ts";
 
 /** Time limit of the request, in milliseconds. */
 export const HTTP_BOOTSTRAP_TIMEOUT_MS = 3000;
 
 /** Largest answer that is taken, in bytes. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+export const MAX_HTTP_BOOTSTRAP_BYTES = 64 * 1024;
 
 /** Options of {@linkcode HttpBootstrapper}. */
 export interface HttpBootstrapperOptions {
@@ -61,12 +67,14 @@ export class HttpBootstrapper implements Bootstrapper {
     const url = `${this.#options.peer.replace(/\/+$/, "")}/id`;
     try {
       const response = await fetch(url, {
+        redirect: "error",
         signal: AbortSignal.any([signal, AbortSignal.timeout(HTTP_BOOTSTRAP_TIMEOUT_MS)]),
       });
-      const text = await response.text();
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      if (text.length > MAX_ANSWER_BYTES) throw new Error("answer is too long");
-      return parseAddressInfo(text);
+      if (!response.ok) {
+        await response.body?.cancel();
+        throw new Error(`status ${response.status}`);
+      }
+      return parseAddressInfo(await readText(response));
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new UnavailableError(`cannot bootstrap from ${url}: ${reason}`, { cause });
@@ -83,10 +91,29 @@ function addressInfo(self: readonly string[]): { ID: string; Addrs: string[] } {
   };
 }
 
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  // Leaving the loop early cancels the rest.
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > MAX_HTTP_BOOTSTRAP_BYTES) throw new Error("answer is too long");
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
 function parseAddressInfo(text: string): string[] {
-  const { ID, Addrs } = JSON.parse(text) as { ID?: unknown; Addrs?: unknown };
+  const info: unknown = JSON.parse(text);
+  const { ID, Addrs } = (info ?? {}) as { ID?: unknown; Addrs?: unknown };
   if (typeof ID !== "string" || !Array.isArray(Addrs)) {
     throw new Error("answer has no ID and Addrs");
   }
-  return Addrs.map((address) => multiaddr(`${String(address)}/p2p/${ID}`).toString());
+  const id = peerIdFromString(ID).toString();
+  // One of a kind that is not known here must not spoil the others.
+  const addresses = Addrs.map((address) => parseDialable(`${address}/p2p/${id}`)?.toString())
+    .filter((address) => address !== undefined);
+  if (addresses.length === 0) throw new Error("answer has no address that can be used");
+  return addresses.slice(0, MAX_BOOTSTRAP_ADDRESSES);
 }

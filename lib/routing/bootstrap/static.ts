@@ -4,9 +4,13 @@
  * @module
  */
 import { isIP } from "node:net";
-import { multiaddr } from "@multiformats/multiaddr";
 import { ConfigError } from "../../errors.ts";
-import { aborted, type BootstrapContext, type Bootstrapper } from "./bootstrapper.ts";
+import {
+  aborted,
+  type BootstrapContext,
+  type Bootstrapper,
+  parseDialable,
+} from "./bootstrapper.ts";
 
 /** Yields a fixed list of addresses. */
 export class StaticBootstrapper implements Bootstrapper {
@@ -46,11 +50,11 @@ export class StaticBootstrapper implements Bootstrapper {
  */
 export function toMultiaddr(text: string): string {
   if (text.startsWith("/")) {
-    try {
-      return multiaddr(text).toString();
-    } catch (cause) {
-      throw new ConfigError(`bootstrap peer ${JSON.stringify(text)} is not a multiaddr`, { cause });
-    }
+    const address = parseDialable(text);
+    if (address !== undefined) return address.toString();
+    throw new ConfigError(
+      `bootstrap peer ${JSON.stringify(text)} is not a multiaddr of a host, such as /ip4/10.0.0.7`,
+    );
   }
   if (isIP(text) === 6) return `/ip6/${text}`;
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);

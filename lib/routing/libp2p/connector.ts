@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
+import { type ResolveName, resolveName } from "../../net/resolve_name.ts";
 import type { Logger } from "../../observability/logger.ts";
-import { sleep } from "../../sleep.ts";
+import { type Sleep, sleep } from "../../sleep.ts";
 import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
 import { ipOf, peerIdOf } from "./peer_addresses.ts";
 
@@ -34,8 +34,12 @@ export interface ConnectorNode {
   addresses(): readonly Multiaddr[];
   /** Whether there is a connection to a peer, by its ID or by its IP address and port. */
   isConnected(address: Multiaddr): boolean;
-  /** Dials. Without a peer ID in the address, takes whoever answers. */
-  dial(address: Multiaddr, signal: AbortSignal): Promise<void>;
+  /**
+   * Dials. Without a peer ID in the address, takes whoever answers.
+   *
+   * @returns False if it was this node itself, at an address that it does not know to be its own.
+   */
+  dial(address: Multiaddr, signal: AbortSignal): Promise<boolean>;
   /** Number of peers in the routing table. */
   peerCount(): number;
   /** Where peers were that were lost a while ago; they may be back. */
@@ -49,6 +53,10 @@ export interface ConnectorOptions {
   /** Port of peers' routers where the bootstrapper tells none. */
   readonly routerPort: number;
   readonly log: Logger;
+  /** How to resolve names in addresses. Default: the system's resolver. */
+  readonly resolve?: ResolveName;
+  /** Waits. Default: by the process's clock. */
+  readonly sleep?: Sleep;
 }
 
 /** How the last attempt went. */
@@ -61,9 +69,16 @@ export interface ConnectorState {
   readonly failure: string | undefined;
 }
 
+interface DialOutcome {
+  readonly isSelf: boolean;
+  readonly failure?: string;
+}
+
 /** Dials bootstrap peers. */
 export class Connector {
   readonly #options: ConnectorOptions;
+  readonly #sleep: Sleep;
+  readonly #resolve: ResolveName;
   #state: ConnectorState = { answered: false, others: 0, failure: "bootstrap has not begun" };
   #logged = "";
 
@@ -72,6 +87,8 @@ export class Connector {
    */
   constructor(options: ConnectorOptions) {
     this.#options = options;
+    this.#sleep = options.sleep ?? sleep;
+    this.#resolve = options.resolve ?? resolveName;
   }
 
   /** How the last attempt went. */
@@ -94,7 +111,7 @@ export class Connector {
       await Promise.all(node.missed().map((address) => this.#dial(address, signal)));
       const isAlone = node.peerCount() === 0;
       const pauseMs = node.missed().length > 0 ? MISSED_RECHECK_MS : RECHECK_MS;
-      await sleep(isAlone ? retryMs : pauseMs, signal);
+      await this.#sleep(isAlone ? retryMs : pauseMs, signal);
       retryMs = isAlone ? Math.min(retryMs * 2, RETRY_MS.most) : RETRY_MS.first;
     }
   }
@@ -107,18 +124,22 @@ export class Connector {
     } catch (error) {
       return { answered: false, others: 0, failure: messageOf(error) };
     }
-    const addresses = (await Promise.all(told.map((text) => this.#complete(text)))).flat();
+    const addresses = (await Promise.all(told.map((text) => this.#complete(text, signal)))).flat();
     const own = new Set(node.addresses().map(endpointOf));
     const others = addresses.filter((address) =>
       peerIdOf(address) !== node.id && !own.has(endpointOf(address))
     );
-    const failures = await Promise.all(others.map((address) => this.#dial(address, signal)));
-    const failure = failures.find((reason) => reason !== undefined);
-    return { answered: true, others: others.length, failure };
+    const outcomes = await Promise.all(others.map((address) => this.#dial(address, signal)));
+    const failure = outcomes.find(({ failure }) => failure !== undefined)?.failure;
+    return {
+      answered: true,
+      others: outcomes.filter(({ isSelf }) => !isSelf).length,
+      failure,
+    };
   }
 
   /** Fills in the port, and resolves names. */
-  async #complete(text: string): Promise<Multiaddr[]> {
+  async #complete(text: string, signal: AbortSignal): Promise<Multiaddr[]> {
     const { log, routerPort } = this.#options;
     try {
       const address = multiaddr(text);
@@ -129,23 +150,22 @@ export class Connector {
         : `${text}/tcp/${routerPort}`;
       if (first?.name !== "dns" || first.value === undefined) return [multiaddr(withPort)];
       const rest = withPort.slice(`/dns/${first.value}`.length);
-      const found = await lookup(first.value, { all: true });
-      return found.map(({ address: ip }) => multiaddr(`/ip${isIP(ip)}/${ip}${rest}`));
+      const found = await this.#resolve(first.value, signal);
+      return found.map((ip) => multiaddr(`/ip${isIP(ip)}/${ip}${rest}`));
     } catch (error) {
       log.debug("cannot use a bootstrap address", { address: text, error });
       return [];
     }
   }
 
-  /** @returns Why it failed, or undefined. */
-  async #dial(address: Multiaddr, signal: AbortSignal): Promise<string | undefined> {
+  async #dial(address: Multiaddr, signal: AbortSignal): Promise<DialOutcome> {
     const { node } = this.#options;
-    if (node.isConnected(address)) return undefined;
+    if (node.isConnected(address)) return { isSelf: false };
     try {
-      await node.dial(address, AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]));
-      return undefined;
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
+      return { isSelf: !await node.dial(address, limit) };
     } catch (error) {
-      return `${address}: ${messageOf(error)}`;
+      return { isSelf: false, failure: `${address}: ${messageOf(error)}` };
     }
   }
 

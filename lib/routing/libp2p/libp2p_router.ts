@@ -249,7 +249,7 @@ class Libp2pRouter implements Router {
         id: this.#node.peerId.toString(),
         addresses: () => this.#node.getMultiaddrs(),
         isConnected: (address) => this.#isConnected(address),
-        dial: async (address, signal) => void await this.#node.dial(address, { signal }),
+        dial: (address, signal) => this.#dial(address, signal),
         peerCount: () => this.#dht.routingTable.size,
         missed: () => this.#missed(),
       },
@@ -270,6 +270,8 @@ class Libp2pRouter implements Router {
         table: this.#dht.routingTable,
         connected: () => this.#node.getPeers(),
         protocols: async (peer) => (await this.#node.peerStore.get(peer)).protocols,
+        walk: async (ending) =>
+          void await this.#closestPeers(this.#node.peerId.toMultihash().bytes, ending),
       }, signal),
       parts.bootstrapper.run({ self, signal }).catch((error) => {
         parts.log.error("the bootstrapper failed", { kind: parts.bootstrapper.kind, error });
@@ -424,6 +426,16 @@ class Libp2pRouter implements Router {
     return found;
   }
 
+  async #dial(address: Multiaddr, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#node.dial(address, { signal });
+      return true;
+    } catch (error) {
+      if (isSelfDialed(error)) return false;
+      throw error;
+    }
+  }
+
   #isConnected(address: Multiaddr): boolean {
     const id = peerIdOf(address);
     if (id !== undefined) return this.#node.getConnections(peerIdFromString(id)).length > 0;
@@ -503,6 +515,11 @@ class Libp2pRouter implements Router {
       if (!signal.aborted) this.#log.debug("refresh of the routing table failed", { error });
     }
   }
+}
+
+/** libp2p tells so, with this name alone, of a connection that turned out to be to the node itself. */
+function isSelfDialed(error: unknown): boolean {
+  return error instanceof Error && error.name === "InvalidPeerIdError";
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

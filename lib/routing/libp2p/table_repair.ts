@@ -1,19 +1,19 @@
 /**
- * Brings peers into the routing table that kad-dht has left out. It tries once, when a peer connects, and gives up when
- * the peer does not answer a ping at once: on nodes that are busy starting pods, two of ten could stay strangers for
- * minutes.
+ * Completes the routing table where kad-dht leaves peers out. It looks for peers once when it starts and then every
+ * five minutes, and takes a peer in only if that answers a ping at once when it connects: on nodes that are busy
+ * starting pods, some of ten nodes stayed strangers for minutes.
  *
  * @module
  */
 import type { PeerId } from "@libp2p/interface";
-import { sleep } from "../../sleep.ts";
+import { type Sleep, sleep } from "../../sleep.ts";
 import { DHT_PROTOCOL, type RoutingTable } from "./dht.ts";
 
-/** Time between looks, in milliseconds. */
-export const REPAIR_INTERVAL_MS = 5000;
+/** Time between looks, in milliseconds: after a change, and at most; doubled while nothing changes. */
+export const REPAIR_MS = { first: 2000, most: 60_000 } as const;
 
 /** Time limit for a peer to be taken in, in milliseconds. */
-export const REPAIR_TIMEOUT_MS = 3000;
+export const ADD_TIMEOUT_MS = 3000;
 
 /** What is needed of the node. */
 export interface TableRepairOptions {
@@ -22,18 +22,33 @@ export interface TableRepairOptions {
   connected(): readonly PeerId[];
   /** Protocols that a peer speaks, as far as it has told. */
   protocols(peer: PeerId): Promise<readonly string[]>;
+  /** Walks to this node's own place, which connects it to the peers found on the way. */
+  walk(signal: AbortSignal): Promise<void>;
+  /** Waits. Default: by the process's clock. */
+  readonly sleep?: Sleep;
 }
 
 /**
- * Looks for connected peers that are missing, again and again.
+ * Looks for peers that are missing, again and again.
  *
- * @param options Routing table and connections.
+ * @param options Routing table, connections and network.
  * @param signal Ends it.
  */
 export async function repairTable(options: TableRepairOptions, signal: AbortSignal): Promise<void> {
+  const { table } = options;
+  const wait = options.sleep ?? sleep;
+  let pauseMs: number = REPAIR_MS.first;
   while (!signal.aborted) {
-    await sleep(REPAIR_INTERVAL_MS, signal);
+    const size = table.size;
+    await wait(pauseMs, signal);
+    if (signal.aborted) return;
+    try {
+      if (table.size > 0) await options.walk(signal);
+    } catch {
+      // Nobody answered in time; the next look tells.
+    }
     await addMissing(options, signal);
+    pauseMs = table.size === size ? Math.min(pauseMs * 2, REPAIR_MS.most) : REPAIR_MS.first;
   }
 }
 
@@ -43,7 +58,10 @@ export async function repairTable(options: TableRepairOptions, signal: AbortSign
  * @param options Routing table and connections.
  * @param signal Ends it.
  */
-export async function addMissing(options: TableRepairOptions, signal: AbortSignal): Promise<void> {
+export async function addMissing(
+  options: Pick<TableRepairOptions, "table" | "connected" | "protocols">,
+  signal: AbortSignal,
+): Promise<void> {
   const { table } = options;
   const known = new Set<string>();
   for (const { peerId } of table.kb.toIterable()) known.add(peerId.toString());
@@ -52,10 +70,10 @@ export async function addMissing(options: TableRepairOptions, signal: AbortSigna
       if (signal.aborted || known.has(peer.toString())) return;
       try {
         if (!(await options.protocols(peer)).includes(DHT_PROTOCOL)) return;
-        const limit = AbortSignal.any([signal, AbortSignal.timeout(REPAIR_TIMEOUT_MS)]);
+        const limit = AbortSignal.any([signal, AbortSignal.timeout(ADD_TIMEOUT_MS)]);
         await table.add(peer, { signal: limit });
       } catch {
-        // It went away, or is still too busy: the next look tells.
+        // It went away, or is still too busy; the next look tells.
       }
     }),
   );

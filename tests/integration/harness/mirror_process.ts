@@ -11,6 +11,9 @@ import { eventually, ManagedProcess, type Output, runCommand } from "./process.t
 /** The program. */
 export const MAIN = fileURLToPath(new URL("../../../main.ts", import.meta.url));
 
+/** Command that runs the mirror of a node. */
+export const KAGAMI_REGISTRY = [Deno.execPath(), "run", "-A", "--no-check", MAIN, "registry"];
+
 /** Ports of every node. */
 export const PORTS = { registry: 5000, router: 5001, metrics: 9090 } as const;
 
@@ -31,6 +34,8 @@ export interface MirrorOptions {
   readonly bootstrap: readonly NetworkNode[];
   /** Further environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Command to run, of a program that takes the same environment. Default: {@linkcode KAGAMI_REGISTRY}. */
+  readonly program?: readonly string[];
 }
 
 /** Runs a command of Kagami to its end. */
@@ -48,6 +53,7 @@ export class MirrorProcess implements AsyncDisposable {
   readonly node: NetworkNode;
   readonly #folder: string;
   readonly #options: MirrorOptions;
+  #program: readonly string[];
   #process: ManagedProcess | undefined;
   #skip = 0;
 
@@ -55,6 +61,7 @@ export class MirrorProcess implements AsyncDisposable {
     this.node = node;
     this.#folder = folder;
     this.#options = options;
+    this.#program = options.program ?? KAGAMI_REGISTRY;
   }
 
   /** Starts a mirror; {@linkcode ready} waits for it. */
@@ -68,15 +75,16 @@ export class MirrorProcess implements AsyncDisposable {
     return mirror;
   }
 
-  /** Starts it after it was stopped or killed. */
-  async startAgain(): Promise<void> {
+  /** Starts it after it was stopped or killed, or another program in its place. */
+  async startAgain(program: readonly string[] = this.#program): Promise<void> {
     const { containerd, bootstrap, env } = this.#options;
+    this.#program = program;
     const peers = bootstrap.map((node) => `${node.ip}:${PORTS.router}`);
     this.#process = await ManagedProcess.start(
       `mirror of ${this.node.name}`,
       `${this.#folder}/mirror.log`,
       "ip",
-      inside(this.node, Deno.execPath(), "run", "-A", "--no-check", MAIN, "registry"),
+      inside(this.node, ...program),
       {
         CONTAINERD_SOCK: containerd.sock,
         CONTAINERD_CONTENT_PATH: containerd.contentPath,
@@ -89,6 +97,11 @@ export class MirrorProcess implements AsyncDisposable {
         ...env,
       },
     );
+  }
+
+  /** Command of what runs now. */
+  get program(): readonly string[] {
+    return this.#program;
   }
 
   /** URL of its registry, from inside of the network. */
@@ -134,10 +147,14 @@ export class MirrorProcess implements AsyncDisposable {
     });
   }
 
+  /** All its metrics, in Prometheus' text format. */
+  async metrics(): Promise<string> {
+    return await this.curl(`http://${this.node.ip}:${PORTS.metrics}/metrics`);
+  }
+
   /** Value of a metric, of all labels together that match. */
   async metric(name: string, labels = ""): Promise<number> {
-    const text = await this.curl(`http://${this.node.ip}:${PORTS.metrics}/metrics`);
-    return text.split("\n")
+    return (await this.metrics()).split("\n")
       .filter((line) => line.startsWith(name) && line.includes(labels) && !line.startsWith("#"))
       .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createLogger, type Logger } from "../../../lib/observability/logger.ts";
+import { createLogger, type Logger, type LogLevel } from "../../../lib/observability/logger.ts";
 
 /** A line of the log. */
 export type LogLine = Record<string, unknown>;
@@ -17,11 +17,15 @@ export interface RecordingLog {
   next(message: string): Promise<LogLine>;
 }
 
-/** @returns A logger that keeps its lines, and lets a test wait for one. */
-export function recordingLog(): RecordingLog {
+/**
+ * @param level Lowest level that is kept.
+ * @returns A logger that keeps its lines, and lets a test wait for one.
+ */
+export function recordingLog(level: LogLevel = "INFO"): RecordingLog {
   const lines: LogLine[] = [];
   const waiting: { message: string; found: (line: LogLine) => void }[] = [];
   const log: Logger = createLogger({
+    level,
     write(text) {
       const line = JSON.parse(text);
       lines.push(line);

@@ -28,7 +28,8 @@ export interface RawEnd {
 export class RawClient implements Disposable {
   readonly #connection: Deno.TcpConn;
   readonly #timer: ReturnType<typeof setTimeout>;
-  #buffered = new Uint8Array(0);
+  readonly #chunks: Uint8Array[] = [];
+  #length = 0;
   #closed = false;
 
   private constructor(connection: Deno.TcpConn) {
@@ -83,12 +84,13 @@ export class RawClient implements Disposable {
   /** Waits for the next head of an answer. */
   async receiveHead(): Promise<Omit<RawAnswer, "body">> {
     let text = "";
-    while (!text.includes("\r\n\r\n")) {
-      if (!await this.#fill()) throw new Error(`no whole head, only ${JSON.stringify(text)}`);
-      text = new TextDecoder("latin1").decode(this.#buffered);
+    while (true) {
+      text = new TextDecoder("latin1").decode(this.#peek());
+      if (text.includes("\r\n\r\n")) break;
+      if (!await this.#read()) throw new Error(`no whole head, only ${JSON.stringify(text)}`);
     }
     const end = text.indexOf("\r\n\r\n");
-    this.#buffered = this.#buffered.slice(end + 4);
+    this.#remove(end + 4);
     const [first = "", ...lines] = text.slice(0, end).split("\r\n");
     const status = /^HTTP\/1\.1 ([0-9]{3}) /.exec(first)?.[1];
     if (status === undefined) throw new Error(`no status line: ${JSON.stringify(first)}`);
@@ -104,14 +106,12 @@ export class RawClient implements Disposable {
 
   /** Waits for so many bytes. */
   async take(count: number): Promise<Uint8Array> {
-    while (this.#buffered.length < count) {
+    while (this.#length < count) {
       if (!await this.#read()) {
-        throw new Error(`connection ended after ${this.#buffered.length} of ${count} bytes`);
+        throw new Error(`connection ended after ${this.#length} of ${count} bytes`);
       }
     }
-    const bytes = this.#buffered.slice(0, count);
-    this.#buffered = this.#buffered.slice(count);
-    return bytes;
+    return this.#remove(count);
   }
 
   /** Waits until the server closes the connection. */
@@ -123,7 +123,7 @@ export class RawClient implements Disposable {
       if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
       reset = true;
     }
-    return { bytes: this.#buffered, reset };
+    return { bytes: this.#remove(this.#length), reset };
   }
 
   /** Says that no more will be sent. */
@@ -143,20 +143,31 @@ export class RawClient implements Disposable {
     this.close();
   }
 
-  /** Reads unless a whole head is there already. */
-  async #fill(): Promise<boolean> {
-    const text = new TextDecoder("latin1").decode(this.#buffered);
-    return text.includes("\r\n\r\n") || await this.#read();
-  }
-
   async #read(): Promise<boolean> {
     const chunk = new Uint8Array(65_536);
     const count = await this.#connection.read(chunk);
     if (count === null) return false;
-    const joined = new Uint8Array(this.#buffered.length + count);
-    joined.set(this.#buffered);
-    joined.set(chunk.subarray(0, count), this.#buffered.length);
-    this.#buffered = joined;
+    this.#chunks.push(chunk.subarray(0, count));
+    this.#length += count;
     return true;
+  }
+
+  /** @returns All bytes that wait, as one piece. */
+  #peek(): Uint8Array {
+    const joined = new Uint8Array(this.#length);
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      joined.set(chunk, at);
+      at += chunk.length;
+    }
+    this.#chunks.splice(0, Infinity, joined);
+    return joined;
+  }
+
+  #remove(count: number): Uint8Array {
+    const all = this.#peek();
+    this.#chunks.splice(0, 1, all.subarray(count));
+    this.#length -= count;
+    return all.slice(0, count);
   }
 }

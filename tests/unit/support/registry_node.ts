@@ -37,6 +37,10 @@ export interface RegistryNodeOptions {
   readonly sender?: BodySender;
   readonly uploads?: Partial<TransferLimitsOptions>;
   readonly chunkList?: RegistryOptions["chunkList"];
+  readonly requestHeadMs?: number;
+  readonly maxConnections?: number;
+  /** How long the node looks for a peer. */
+  readonly resolveTimeoutMs?: number;
   readonly log?: Logger;
 }
 
@@ -82,7 +86,7 @@ export async function startRegistryNode(options: RegistryNodeOptions = {}): Prom
       timeouts: TEST_TIMEOUTS,
       ...(options.authorization === undefined ? {} : { authorization: options.authorization }),
     }),
-    resolveTimeoutMs: 200,
+    resolveTimeoutMs: options.resolveTimeoutMs ?? 200,
     resolveRetries: 3,
     log,
     book: new PeerBook({ random: () => 0 }),
@@ -108,6 +112,8 @@ export async function startRegistryNode(options: RegistryNodeOptions = {}): Prom
       ended: () => inFlight -= 1,
     },
     ...(options.sender === undefined ? {} : { sender: options.sender }),
+    ...(options.requestHeadMs === undefined ? {} : { requestHeadMs: options.requestHeadMs }),
+    ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
   });
   const port = await server.listen({ host: "127.0.0.1", port: 0 });
   peer.registryPort = port;

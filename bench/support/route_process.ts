@@ -1,0 +1,156 @@
+/**
+ * Nodes of the routing benchmark in processes of their own, as the benchmark sees them.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { eventually } from "../../tests/integration/harness/process.ts";
+import { TextLineStream } from "./lines.ts";
+import type { RouteNodeKind, RouteNodeOptions } from "./route_nodes.ts";
+import type { Lookups, RouteAnswer, RouteCommand } from "./route_worker.ts";
+import { freePort } from "./tools.ts";
+
+const WORKER = fileURLToPath(new URL("./route_worker.ts", import.meta.url));
+
+/** Longest time for nodes to find one another, in milliseconds. */
+const JOIN_TIMEOUT_MS = 120_000;
+
+/** A node as a process. */
+export class RouteProcess implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #answers: ReadableStreamDefaultReader<string>;
+  readonly #commands: WritableStreamDefaultWriter<Uint8Array>;
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.#commands = child.stdin.getWriter();
+    this.#answers = child.stdout
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream())
+      .getReader();
+  }
+
+  /**
+   * Starts a node, and waits until it listens.
+   *
+   * @param options Kind and ports.
+   * @returns The node.
+   */
+  static async start(options: RouteNodeOptions): Promise<RouteProcess> {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", WORKER, JSON.stringify(options)],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const node = new RouteProcess(child);
+    await node.#answer();
+    return node;
+  }
+
+  /** ID of the process. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Number of peers that it knows. */
+  async peers(): Promise<number> {
+    return numberOf(await this.#ask({ name: "peers" }));
+  }
+
+  /**
+   * Lets it announce keys.
+   *
+   * @param owner Whose keys, as in `keysOf`.
+   * @param from Index of the first one.
+   * @param to Index behind the last one.
+   */
+  async advertise(owner: string, from: number, to: number): Promise<void> {
+    numberOf(await this.#ask({ name: "advertise", owner, from, to }));
+  }
+
+  /**
+   * Lets it look up keys, one after the other.
+   *
+   * @param owner Whose keys, as in `keysOf`.
+   * @param indexes Which of them.
+   * @returns How many were found, and how long each took.
+   */
+  async lookup(owner: string, indexes: readonly number[]): Promise<Lookups> {
+    const answer = await this.#ask({ name: "lookup", owner, indexes });
+    if ("milliseconds" in answer) return answer;
+    throw new Error(JSON.stringify(answer));
+  }
+
+  async #ask(command: RouteCommand): Promise<RouteAnswer> {
+    await this.#commands.write(new TextEncoder().encode(JSON.stringify(command) + "\n"));
+    return await this.#answer();
+  }
+
+  async #answer(): Promise<RouteAnswer> {
+    const { value, done } = await this.#answers.read();
+    if (done) throw new Error(`node ${this.pid} has ended`);
+    return JSON.parse(value) as RouteAnswer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#commands.close().catch(() => {}); // It has ended by itself.
+    await this.#answers.cancel();
+    await this.#child.status;
+  }
+}
+
+function numberOf(answer: RouteAnswer): number {
+  if ("value" in answer) return answer.value;
+  throw new Error(JSON.stringify(answer));
+}
+
+/** Nodes that know one another. */
+export class RouteCluster implements AsyncDisposable {
+  readonly nodes: readonly RouteProcess[];
+  /** Port of the first node, to start from. */
+  readonly port: number;
+
+  private constructor(nodes: readonly RouteProcess[], port: number) {
+    this.nodes = nodes;
+    this.port = port;
+  }
+
+  /**
+   * Starts nodes, and waits until each knows all others.
+   *
+   * @param kind What they run.
+   * @param count How many.
+   * @returns The cluster.
+   */
+  static async start(kind: RouteNodeKind, count: number): Promise<RouteCluster> {
+    const bootstrapPort = freePort();
+    const nodes: RouteProcess[] = [];
+    const cluster = new RouteCluster(nodes, bootstrapPort);
+    try {
+      for (let number = 0; number < count; number++) {
+        const port = number === 0 ? bootstrapPort : freePort();
+        nodes.push(await RouteProcess.start({ kind, port, bootstrapPort }));
+      }
+      for (const node of nodes) {
+        await eventually(
+          `${count - 1} peers are known`,
+          async () => await node.peers() >= count - 1,
+          JOIN_TIMEOUT_MS,
+        );
+      }
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** IDs of the processes. */
+  get pids(): number[] {
+    return this.nodes.map(({ pid }) => pid);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node[Symbol.asyncDispose]()));
+  }
+}
