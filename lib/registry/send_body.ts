@@ -51,8 +51,8 @@ export class BodySender {
   }
 
   /**
-   * Sends all that the reader yields. The head goes out only when the first bytes are in hand, so that a
-   * source that fails at once can still become a 404.
+   * Sends all that the reader yields. The head goes out only when the first bytes are in hand, and those of a small
+   * body all of them, so that a source that fails until then can still become a 404.
    *
    * @param response Where to; not ended by this function, so that the caller alone decides about a clean end.
    * @param reader What; not closed by this function.
@@ -89,8 +89,7 @@ export class BodySender {
       left -= bytes.length;
     };
     let current = this.#pool.take(size);
-    let count = await reader.read(current);
-    if (count === 0 && left > 0) throw endedEarly(left);
+    let count = await readFirst(reader, current, left);
     writeHead();
     if (count === left) {
       await write(current.subarray(0, count));
@@ -173,6 +172,17 @@ export class BodySender {
       response.off("close", onClose);
     }
   }
+}
+
+/** Reads the first bytes of a body of so many; all of them if they fit. */
+async function readFirst(reader: ContentReader, into: Uint8Array, length: number): Promise<number> {
+  let count = 0;
+  do {
+    const more = await reader.read(into.subarray(count));
+    if (more === 0 && length > 0) throw endedEarly(length - count);
+    count += more;
+  } while (count < length && length <= into.length);
+  return count;
 }
 
 function endedEarly(left: number): VerificationError {

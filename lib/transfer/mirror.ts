@@ -402,8 +402,7 @@ export class Mirror {
           return await attempt(peer, attemptSignal, isWorking);
         } catch (error) {
           // An attempt that lost the race says nothing about its peer.
-          if (attemptSignal.aborted) candidates.offer(peer);
-          else this.#failed(peer, error);
+          if (!attemptSignal.aborted) this.#failed(peer, error);
           throw error;
         }
       },

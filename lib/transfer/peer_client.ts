@@ -234,7 +234,9 @@ type CheckedAnswer = Omit<PeerAnswer, "peer" | "address">;
 function check(response: HttpResponse, request: PeerRequest): CheckedAnswer {
   const { status, headers, contentLength } = response;
   if (status === 404) throw new NotFoundError(`peer does not have ${request.path.key}`);
-  if (status === 416) throw unsatisfiable(headers.get("content-range"));
+  if (status === 416 && request.range !== undefined) {
+    throw unsatisfiable(headers.get("content-range"));
+  }
   if (status === 429) throw new BusyError("peer is busy", retryAfterMs(headers.get("retry-after")));
   if (status !== 200 && status !== 206) throw new PeerError(`peer answered ${status}`);
   if (contentLength === undefined) throw new PeerError("peer sent no Content-Length");

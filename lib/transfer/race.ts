@@ -36,6 +36,11 @@ export type RaceResult<T> =
   | { readonly won: true; readonly answer: T }
   | { readonly won: false; readonly failures: readonly unknown[] };
 
+interface Attempt<T> {
+  readonly peer: Peer;
+  readonly outcome: Promise<Outcome<T>>;
+}
+
 interface Outcome<T> {
   readonly abort: AbortController;
   readonly result: { readonly answer: T } | { readonly error: unknown };
@@ -52,7 +57,7 @@ export async function race<T>(
   candidates: Candidates,
   options: RaceOptions<T>,
 ): Promise<RaceResult<T>> {
-  const running = new Map<AbortController, Promise<Outcome<T>>>();
+  const running = new Map<AbortController, Attempt<T>>();
   const failures: unknown[] = [];
   const over = new AbortController();
   const stop = () => over.abort();
@@ -76,14 +81,20 @@ export async function race<T>(
           started += 1;
           if (running.size > 0) options.onHedge?.();
           const abort = new AbortController();
-          running.set(abort, settle(abort, options.attempt(peer, abort.signal, putOff)));
+          const outcome = settle(abort, options.attempt(peer, abort.signal, putOff));
+          running.set(abort, { peer, outcome });
         }
       }
       if (running.size === 0) return { won: false, failures };
-      const outcome = await firstOf(running.values(), options.hedgeMs, over.signal);
+      const pending = [...running.values()].map((attempt) => attempt.outcome);
+      const outcome = await firstOf(pending, options.hedgeMs, over.signal);
       if (outcome === undefined) continue;
       running.delete(outcome.abort);
-      if ("answer" in outcome.result) return { won: true, answer: outcome.result.answer };
+      if ("answer" in outcome.result) {
+        // The others were not bad, only slower: they are needed when the body of the winner breaks off.
+        for (const { peer } of running.values()) candidates.offer(peer);
+        return { won: true, answer: outcome.result.answer };
+      }
       failures.push(outcome.result.error);
     }
     failures.push(new PeerError(`no peer answered within ${options.deadlineMs} ms`));
@@ -92,9 +103,9 @@ export async function race<T>(
     isOver = true;
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", stop);
-    for (const [abort, pending] of running) {
+    for (const [abort, { outcome }] of running) {
       abort.abort();
-      pending.then(({ result }) => {
+      outcome.then(({ result }) => {
         if ("answer" in result) options.discard(result.answer);
       });
     }
