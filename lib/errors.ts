@@ -81,3 +81,14 @@ export class PeerError extends KagamiError {
     super("ERR_PEER", message, options);
   }
 }
+
+/** A peer has too much to do, and says when to come again. */
+export class BusyError extends KagamiError {
+  /** How long to leave the peer alone, in milliseconds. */
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs: number, options?: ErrorOptions) {
+    super("ERR_BUSY", message, options);
+    this.retryAfterMs = retryAfterMs;
+  }
+}

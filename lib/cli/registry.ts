@@ -5,6 +5,7 @@
  */
 import type { BootstrapConfig, RegistryConfig, StoreConfig } from "../config/config.ts";
 import { createFilter } from "../oci/filter.ts";
+import { TransferLimits } from "../net/transfer_limits.ts";
 import type { Logger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { MetricsServer } from "../observability/metrics_server.ts";
@@ -25,6 +26,8 @@ import type { Store } from "../store/store.ts";
 import { VerifiedStore } from "../store/verified_store.ts";
 import { Sync } from "../sync/sync.ts";
 import { Mirror } from "../transfer/mirror.ts";
+import { ConnectionPool } from "../transfer/connection_pool.ts";
+import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
@@ -55,6 +58,7 @@ export async function runRegistry(
       : { websocketAddr: config.routerWebsocketAddr }),
     registryPort: config.registryAddr.port,
     ...(config.dataDir === undefined ? {} : { dataDir: config.dataDir }),
+    ...(config.zone === undefined ? {} : { zone: config.zone }),
     bootstrapper: createBootstrapper(config.bootstrap, log),
     log,
   });
@@ -67,11 +71,15 @@ export async function runRegistry(
   });
   stack.defer(() => store.close());
 
+  const pool = stack.use(new ConnectionPool());
   const mirror = new Mirror({
     router,
-    client: new PeerClient(
-      credentials === undefined ? {} : { authorization: basicAuthorization(credentials) },
-    ),
+    client: new PeerClient({
+      pool,
+      ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
+    }),
+    book: new PeerBook(config.zone === undefined ? {} : { zone: config.zone }),
+    downloads: new TransferLimits(config.downloads),
     resolveTimeoutMs: config.resolveTimeoutMs,
     resolveRetries: config.resolveRetries,
     log,
@@ -84,6 +92,8 @@ export async function runRegistry(
       mirror,
       filter,
       defaultRegistry: config.defaultRegistry,
+      uploads: new TransferLimits(config.uploads),
+      chunkList: (digest) => store.chunkList(digest),
       ...(credentials === undefined ? {} : { credentials }),
       log,
     }),

@@ -75,6 +75,9 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
     mirrorEvents: {
       resolved: (seconds) => histograms.resolveDuration.observe({ router }, seconds),
       peerFailed: () => counters.peerFailures.inc(),
+      peerBusy: () => counters.peerBusy.inc(),
+      hedged: () => counters.hedges.inc(),
+      laneAdded: () => counters.lanes.inc(),
       resumed: () => counters.resumes.inc(),
       verificationFailed: () => counters.verificationFailures.inc({ source: "peer" }),
     },

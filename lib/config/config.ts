@@ -41,6 +41,14 @@ export type BootstrapConfig =
   | { readonly kind: "http"; readonly addr?: ListenAddress; readonly peer: string }
   | { readonly kind: "kubernetes"; readonly namespace?: string; readonly lease: string };
 
+/** Bounds on transfers in one direction; 0 for none. */
+export interface TransferConfig {
+  /** Most contents at the same time. */
+  readonly maxStreams: number;
+  /** Bytes per second of all of them together. */
+  readonly bytesPerSecond: number;
+}
+
 /** Configuration of `registry`. */
 export interface RegistryConfig {
   readonly logLevel: LogLevel;
@@ -56,6 +64,9 @@ export interface RegistryConfig {
   readonly defaultRegistry: string;
   readonly resolveTimeoutMs: number;
   readonly resolveRetries: number;
+  readonly uploads: TransferConfig;
+  readonly downloads: TransferConfig;
+  readonly zone?: string;
   readonly debugWebEnabled: boolean;
   readonly shutdownGraceMs: number;
   readonly basicAuthDir: string;
@@ -211,7 +222,7 @@ type RegistryValues = ValuesOf<typeof REGISTRY_OPTIONS & typeof COMMON_OPTIONS>;
 
 // Options with a default are never undefined; `!` states that once for each of them.
 function registryConfig(values: RegistryValues): RegistryConfig {
-  const { routerWebsocketAddr, dataDir } = values;
+  const { routerWebsocketAddr, dataDir, nodeZone } = values;
   return {
     logLevel: values.logLevel!,
     registryAddr: values.registryAddr!,
@@ -225,6 +236,15 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     defaultRegistry: values.defaultRegistry!,
     resolveTimeoutMs: values.mirrorResolveTimeout!,
     resolveRetries: values.mirrorResolveRetries!,
+    uploads: {
+      maxStreams: values.mirrorMaxUploads!,
+      bytesPerSecond: values.mirrorUploadRate!,
+    },
+    downloads: {
+      maxStreams: values.mirrorMaxDownloads!,
+      bytesPerSecond: values.mirrorDownloadRate!,
+    },
+    ...(nodeZone === undefined ? {} : { zone: nodeZone }),
     debugWebEnabled: values.debugWebEnabled!,
     shutdownGraceMs: values.shutdownGracePeriod!,
     basicAuthDir: values.basicAuthDir!,

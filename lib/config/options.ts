@@ -7,6 +7,7 @@
 import {
   anyText,
   boolean,
+  byteRate,
   duration,
   endpoint,
   goRegExp,
@@ -165,6 +166,36 @@ export const REGISTRY_OPTIONS = {
     integer(1),
     "3",
     "Most peers that are asked for one content.",
+  ),
+  mirrorMaxUploads: option(
+    "mirror-max-uploads",
+    integer(0),
+    "64",
+    "Most contents that are sent to peers at the same time; further requests are told to go elsewhere. 0 for no limit.",
+  ),
+  mirrorUploadRate: option(
+    "mirror-upload-rate",
+    byteRate,
+    "0",
+    "Bytes per second that are sent to all peers together; 0 for no limit.",
+  ),
+  mirrorMaxDownloads: option(
+    "mirror-max-downloads",
+    integer(0),
+    "0",
+    "Most contents that are fetched from peers at the same time; further ones come from upstream. 0 for no limit.",
+  ),
+  mirrorDownloadRate: option(
+    "mirror-download-rate",
+    byteRate,
+    "0",
+    "Bytes per second that are fetched from all peers together; 0 for no limit.",
+  ),
+  nodeZone: option(
+    "node-zone",
+    anyText,
+    "",
+    "Topology zone of the node; peers of the same zone are preferred. Empty if it is not known.",
   ),
   debugWebEnabled: option(
     "debug-web-enabled",

@@ -87,6 +87,26 @@ export const duration: ValueParser<number> = {
   },
 };
 
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+};
+
+/** Bytes per second. */
+export const byteRate: ValueParser<number> = {
+  allowed: "a number of bytes such as 100M, 1.5G or 64Mi",
+  parse(text) {
+    const match = /^([0-9]{1,12}(?:\.[0-9]{1,6})?)(|k|M|G|Ki|Mi|Gi)B?$/.exec(text);
+    if (match === null) return undefined;
+    return Math.round(Number(match[1]) * (BYTE_UNITS[match[2] ?? ""] ?? 1));
+  },
+};
+
 /**
  * @param choices What is allowed.
  * @returns Parser of one of them.

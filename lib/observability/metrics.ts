@@ -99,6 +99,24 @@ const DEFINITIONS = {
     help: "Bodies that were continued from another peer after one broke off.",
     labels: [],
   },
+  peerBusy: {
+    name: "kagami_peer_busy_total",
+    type: "counter",
+    help: "Requests that a peer refused because it has too much to do.",
+    labels: [],
+  },
+  hedges: {
+    name: "kagami_transfer_hedges_total",
+    type: "counter",
+    help: "Peers that were asked beside one that was slow to answer.",
+    labels: [],
+  },
+  lanes: {
+    name: "kagami_transfer_lanes_added_total",
+    type: "counter",
+    help: "Peers that delivered a content together with others at the same time.",
+    labels: [],
+  },
   verificationFailures: {
     name: "kagami_verification_failures_total",
     type: "counter",

@@ -16,10 +16,19 @@ import { DistributionError } from "../oci/distribution_error.ts";
 import type { ReferenceFilter } from "../oci/filter.ts";
 import { isManifestMediaType, OCTET_STREAM } from "../oci/media_types.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { ChunkList } from "../oci/chunk_list.ts";
+import { CHUNK_SIZE } from "../oci/chunk_list.ts";
+import { isDigest } from "../oci/digest.ts";
+import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
 import type { Router } from "../routing/router.ts";
 import type { ByteRange, ContentReader, Descriptor, Store } from "../store/store.ts";
 import type { Mirror } from "../transfer/mirror.ts";
-import { MIRRORED_HEADER } from "../transfer/peer_client.ts";
+import {
+  CHUNKS_HEADER,
+  CHUNKS_PATH,
+  LOAD_HEADER,
+  MIRRORED_HEADER,
+} from "../transfer/peer_client.ts";
 import { type Credentials, isAuthorized } from "./basic_auth.ts";
 import { entityTag, evaluatePreconditions, rangeApplies } from "./conditional.ts";
 import { canonicalRange, parseRange } from "./range.ts";
@@ -34,6 +43,8 @@ export interface RegistryRequest {
   readonly url: URL;
   /** @returns Value of a header, given its lower-case name. */
   header(name: string): string | undefined;
+  /** IP address of the client. */
+  readonly client: string;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
 }
@@ -57,6 +68,8 @@ export interface RegistryAnswer {
   readonly headers: Readonly<Record<string, string>>;
   /** Small bodies are bytes, content is a reader that must be closed. None for HEAD. */
   readonly body: Uint8Array | ContentReader | undefined;
+  /** Paces a body that goes to a peer; must be released when it is over. */
+  readonly upload?: TransferSlot;
   readonly facts: AnswerFacts;
 }
 
@@ -68,7 +81,11 @@ export interface RegistryOptions {
   readonly filter: ReferenceFilter;
   /** Registry that is meant by clients that send no `ns`. */
   readonly defaultRegistry: string;
-  /** Wanted from clients below `/v2/`; none if left out. */
+  /** Bounds on what is sent to peers. */
+  readonly uploads: TransferLimits;
+  /** Finds the list of a content's chunks, if there is one. */
+  readonly chunkList: (digest: Digest) => Promise<ChunkList | undefined>;
+  /** Wanted from clients below `/v2/` and `/kagami/`; none if left out. */
   readonly credentials?: Credentials;
   readonly log: Logger;
 }
@@ -107,6 +124,7 @@ export class Registry {
       if (pathname === "/livez") return text(request, 200, "ok\n", { handler: "livez" });
       if (pathname === "/readyz") return await this.#readiness(request);
       if (pathname === "/v2" || pathname.startsWith("/v2/")) return await this.#v2(request);
+      if (pathname.startsWith(CHUNKS_PATH)) return await this.#chunks(request);
       return text(request, 404, "not found\n", { handler: "registry" });
     } catch (error) {
       return this.failure(request, error, { handler: "registry" });
@@ -124,11 +142,30 @@ export class Registry {
     return text(request, ready ? 200 : 503, lines.join("\n") + "\n", { handler: "readyz" });
   }
 
-  async #v2(request: RegistryRequest): Promise<RegistryAnswer> {
-    const { credentials, filter, defaultRegistry } = this.#options;
+  /** A list of chunks, for peers that fetch the content. */
+  async #chunks(request: RegistryRequest): Promise<RegistryAnswer> {
+    this.#authorize(request);
+    const digest = request.url.pathname.slice(CHUNKS_PATH.length);
+    const list = isDigest(digest) ? await this.#options.chunkList(digest) : undefined;
+    if (list === undefined) throw new NotFoundError(`no chunks of ${digest}`);
+    const headers = {
+      "Content-Type": OCTET_STREAM,
+      "Content-Length": String(list.bytes.length),
+    };
+    const body = request.method === "HEAD" ? undefined : list.bytes;
+    return { status: 200, headers, body, facts: { handler: "registry" } };
+  }
+
+  #authorize(request: RegistryRequest): void {
+    const { credentials } = this.#options;
     if (credentials && !isAuthorized(request.header("authorization"), credentials)) {
       throw new DistributionError("UNAUTHORIZED", "invalid credentials");
     }
+  }
+
+  async #v2(request: RegistryRequest): Promise<RegistryAnswer> {
+    const { filter, defaultRegistry } = this.#options;
+    this.#authorize(request);
     if (request.method !== "GET" && request.method !== "HEAD") {
       throw new DistributionError("UNSUPPORTED", "this mirror only serves pulls");
     }
@@ -148,7 +185,8 @@ export class Registry {
     const isFromMirror = request.header(MIRRORED_HEADER.toLowerCase()) === "true";
     const local = { handler: "registry", path } as const;
     try {
-      return this.#send(request, await this.#local(request, path), local);
+      const answer = this.#send(request, await this.#local(request, path), local);
+      return isFromMirror ? this.#toPeer(request, answer) : answer;
     } catch (error) {
       if (error instanceof RangeNotSatisfiableError || isFromMirror) {
         return this.failure(request, error, local);
@@ -164,6 +202,25 @@ export class Registry {
     } catch (error) {
       return this.failure(request, error, mirrored);
     }
+  }
+
+  /** Tells a peer what only peers want to know, and holds the answer to the limits. */
+  #toPeer(request: RegistryRequest, answer: RegistryAnswer): RegistryAnswer {
+    const { uploads } = this.#options;
+    const { body, facts } = answer;
+    const isBody = body !== undefined && "read" in body;
+    const upload = isBody ? uploads.admit(request.client) : undefined;
+    if (isBody && upload === undefined) {
+      void body.close();
+      return this.failure(request, new DistributionError("TOOMANYREQUESTS", "too busy"), facts);
+    }
+    const hasChunks = isBody && facts.path?.kind === "blobs" && body.size > CHUNK_SIZE;
+    const headers = {
+      ...answer.headers,
+      [LOAD_HEADER]: uploads.load.toFixed(2),
+      ...(hasChunks ? { [CHUNKS_HEADER]: String(CHUNK_SIZE) } : {}),
+    };
+    return { ...answer, headers, ...(upload === undefined ? {} : { upload }) };
   }
 
   async #local(request: RegistryRequest, path: DistributionPath): Promise<Content> {
@@ -245,6 +302,7 @@ export class Registry {
     }
     const shown = asDistributionError(error, facts.path);
     if (shown.status === 401) headers["WWW-Authenticate"] = 'Basic realm="kagami"';
+    if (shown.status === 429) headers["Retry-After"] = "1";
     if (shown.status === 405) headers["Allow"] = "GET, HEAD";
     const body = encoder.encode(shown.body());
     headers["Content-Type"] = "application/json";

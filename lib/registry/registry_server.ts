@@ -9,6 +9,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
 import type { Logger } from "../observability/logger.ts";
+import { INTERIM_HEADER } from "../transfer/peer_client.ts";
 import type { Registry, RegistryAnswer, RegistryRequest } from "./registry.ts";
 import { BodySender, ClientGoneError } from "./send_body.ts";
 import { Turns } from "./turns.ts";
@@ -21,6 +22,9 @@ export const KEEP_ALIVE_MS = 75_000;
 
 /** Time for a client to send its request head, in milliseconds. */
 export const REQUEST_HEAD_MS = 10_000;
+
+/** How often a peer that waits for an answer is told that it is being worked on, in milliseconds. */
+export const INTERIM_MS = 500;
 
 /**
  * Most connections at a time; bounds memory and descriptors. One more is closed at once, which sends containerd
@@ -146,7 +150,7 @@ export class RegistryServer {
       const { answer, bytes, complete } = await this.#send(
         request,
         response,
-        await registry.answer(request),
+        await tellOfWork(request, response, registry.answer(request)),
       );
       const seconds = (performance.now() - startedAt) / 1000;
       const path = request.url.pathname;
@@ -174,12 +178,17 @@ export class RegistryServer {
     // A server that stops wants no further request on the connection.
     const headers = () => this.#idle ? { ...answer.headers, Connection: "close" } : answer.headers;
     const writeHead = () => void response.writeHead(status, headers());
-    const close = () => void reader?.close();
+    const { upload } = answer;
+    const close = () => {
+      upload?.release();
+      void reader?.close();
+    };
     let bytes = 0;
+    const onSent = (count: number) => void (bytes += count);
     request.signal.addEventListener("abort", close, { once: true });
     try {
       if (reader === undefined) writeHead();
-      else await this.#sender.send(response, reader, writeHead, (count) => bytes += count);
+      else await this.#sender.send(response, reader, { writeHead, onSent, slot: upload });
       await this.#sender.end(response, whole);
       return { answer, bytes: whole?.length ?? bytes, complete: true };
     } catch (error) {
@@ -193,8 +202,26 @@ export class RegistryServer {
       return { answer: { ...answer, facts }, bytes, complete: false };
     } finally {
       request.signal.removeEventListener("abort", close);
+      upload?.release();
       await reader?.close();
     }
+  }
+}
+
+/** A peer may have to wait until the content is verified; it is told that it does not wait in vain. */
+async function tellOfWork(
+  request: RegistryRequest,
+  response: ServerResponse,
+  answer: Promise<RegistryAnswer>,
+): Promise<RegistryAnswer> {
+  if (request.header(INTERIM_HEADER.toLowerCase()) === undefined) return await answer;
+  const timer = setInterval(() => {
+    if (!response.destroyed) response.writeProcessing();
+  }, INTERIM_MS);
+  try {
+    return await answer;
+  } finally {
+    clearInterval(timer);
   }
 }
 
@@ -218,6 +245,7 @@ function toRequest(
       const value = incoming.headers[name];
       return Array.isArray(value) ? value.join(", ") : value;
     },
+    client: incoming.socket.remoteAddress ?? "",
     signal: abort.signal,
   };
 }

@@ -5,6 +5,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { KagamiError, VerificationError } from "../errors.ts";
+import type { TransferSlot } from "../net/transfer_limits.ts";
 import type { ContentReader } from "../store/store.ts";
 import { BufferPool } from "./buffer_pool.ts";
 
@@ -19,6 +20,16 @@ export class ClientGoneError extends KagamiError {
   constructor(message: string, options?: ErrorOptions) {
     super("ERR_CLIENT_GONE", message, options);
   }
+}
+
+/** Options of {@linkcode BodySender.send}. */
+export interface SendOptions {
+  /** Writes status and headers. */
+  readonly writeHead: () => void;
+  /** Called with the number of bytes of each piece that was handed over. */
+  readonly onSent?: (count: number) => void;
+  /** Paces the bytes, if they are to be. */
+  readonly slot?: TransferSlot | undefined;
 }
 
 /** Sends bodies, sharing buffers. */
@@ -45,8 +56,7 @@ export class BodySender {
    *
    * @param response Where to; not ended by this function, so that the caller alone decides about a clean end.
    * @param reader What; not closed by this function.
-   * @param writeHead Writes status and headers.
-   * @param onSent Called with the number of bytes of each piece that was handed over.
+   * @param options How.
    * @throws {ClientGoneError} If the client does not take the bytes.
    * @throws {VerificationError} If the reader yields fewer bytes than it announced.
    * @throws Whatever the reader throws; the response is incomplete then and must be destroyed.
@@ -54,39 +64,69 @@ export class BodySender {
   async send(
     response: ServerResponse,
     reader: ContentReader,
-    writeHead: () => void,
-    onSent: (count: number) => void = () => {},
+    options: SendOptions,
   ): Promise<void> {
     this.#active += 1;
     try {
-      let left = reader.end - reader.start + 1;
-      const size = BufferPool.sizeFor(left, this.#active);
-      let current = this.#pool.take(size);
-      let count = await readFirst(reader, current, left);
-      writeHead();
-      if (count === left) {
-        await this.#write(response, current.subarray(0, count));
-        onSent(count);
-        this.#pool.give(current);
-        return;
-      }
-      let next = this.#pool.take(size);
-      while (count > 0) {
-        const filling = reader.read(next);
-        // The read may fail while the write is awaited; it is looked at afterwards.
-        filling.catch(() => {});
-        await this.#write(response, current.subarray(0, count));
-        onSent(count);
-        left -= count;
-        count = await filling;
-        [current, next] = [next, current];
-      }
-      this.#pool.give(current);
-      this.#pool.give(next);
-      if (left > 0) throw endedEarly(left);
+      if (reader.next !== undefined) await this.#sendLent(response, reader, options);
+      else await this.#sendRead(response, reader, options);
     } finally {
       this.#active -= 1;
     }
+  }
+
+  async #sendRead(
+    response: ServerResponse,
+    reader: ContentReader,
+    { writeHead, onSent, slot }: SendOptions,
+  ): Promise<void> {
+    let left = reader.end - reader.start + 1;
+    const size = BufferPool.sizeFor(left, this.#active);
+    const write = async (bytes: Uint8Array) => {
+      await slot?.pace(bytes.length);
+      await this.#write(response, bytes);
+      onSent?.(bytes.length);
+      left -= bytes.length;
+    };
+    let current = this.#pool.take(size);
+    let count = await readFirst(reader, current, left);
+    writeHead();
+    if (count === left) {
+      await write(current.subarray(0, count));
+      this.#pool.give(current);
+      return;
+    }
+    let next = this.#pool.take(size);
+    while (count > 0) {
+      const filling = reader.read(next);
+      // The read may fail while the write is awaited; it is looked at afterwards.
+      filling.catch(() => {});
+      await write(current.subarray(0, count));
+      count = await filling;
+      [current, next] = [next, current];
+    }
+    this.#pool.give(current);
+    this.#pool.give(next);
+    if (left > 0) throw endedEarly(left);
+  }
+
+  /** Sends what the reader has in its own memory; it reads ahead by itself. */
+  async #sendLent(
+    response: ServerResponse,
+    reader: ContentReader,
+    { writeHead, onSent }: SendOptions,
+  ): Promise<void> {
+    let left = reader.end - reader.start + 1;
+    let bytes = await reader.next!();
+    if (bytes === undefined && left > 0) throw endedEarly(left);
+    writeHead();
+    while (bytes !== undefined) {
+      await this.#write(response, bytes);
+      onSent?.(bytes.length);
+      left -= bytes.length;
+      bytes = await reader.next!();
+    }
+    if (left > 0) throw endedEarly(left);
   }
 
   /**

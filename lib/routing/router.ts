@@ -13,6 +13,8 @@ export interface Peer {
   readonly addresses: readonly string[];
   /** Port of the node's registry. */
   readonly registryPort: number;
+  /** Topology zone of the node; left out if it is not known. */
+  readonly zone?: string;
 }
 
 /** Whether lookups can find anything, and why not. */

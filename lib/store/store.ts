@@ -45,6 +45,14 @@ export interface ContentReader {
    * @throws {VerificationError} If the content turns out shorter than announced.
    */
   read(into: Uint8Array): Promise<number>;
+  /**
+   * Hands out the next bytes from the reader's own memory, where it has them there anyway. Either this or `read` is used
+   * for a reader, not both.
+   *
+   * @returns The bytes, which must be left alone after the next call; undefined at the end of the range.
+   * @throws Like `read`.
+   */
+  next?(): Promise<Uint8Array | undefined>;
   /** Frees descriptors and connections. Safe to call twice, and while a read is under way. */
   close(): Promise<void>;
 }

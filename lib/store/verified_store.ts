@@ -9,8 +9,10 @@
  * @module
  */
 import { NotFoundError, VerificationError } from "../errors.ts";
-import { type Digest, hasherFor, splitDigest } from "../oci/digest.ts";
+import { type ChunkList, ChunkListBuilder } from "../oci/chunk_list.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { Logger } from "../observability/logger.ts";
+import { sleep } from "../sleep.ts";
 import type {
   ByteRange,
   ContentReader,
@@ -29,6 +31,19 @@ export const VERIFICATION_BUFFER_SIZE = 1024 * 1024;
 /** Verified contents that are remembered; some 200 bytes each. */
 export const MAX_VERIFIED_CONTENTS = 65_536;
 
+/** Memory for lists of chunks, in bytes: those of some 200 GB of content. */
+export const MAX_CHUNK_LIST_MEMORY = 8 * 1024 * 1024;
+
+/** New contents that wait to be verified before anybody asks for them; beyond it they wait for being asked for. */
+export const MAX_EARLY_VERIFICATIONS = 1024;
+
+/** A content that was found right. */
+interface Verified {
+  readonly version: string;
+  /** Left out for content of one chunk, and where memory has no room for it. */
+  readonly chunks?: ChunkList;
+}
+
 /** Options of {@linkcode VerifiedStore}. */
 export interface VerifiedStoreOptions {
   readonly log: Logger;
@@ -40,8 +55,14 @@ export interface VerifiedStoreOptions {
 export class VerifiedStore implements Store {
   readonly #inner: Store;
   readonly #options: VerifiedStoreOptions;
-  /** Version that was found right, by digest, oldest first. */
-  readonly #verified = new Map<Digest, string>();
+  /** What was found right, by digest, oldest first. */
+  readonly #verified = new Map<Digest, Verified>();
+  #chunkMemory = 0;
+  /** Contents that the last listing had; undefined before the first one. */
+  #listed: ReadonlySet<Digest> | undefined;
+  /** New contents that are still to be verified. */
+  readonly #early = new Set<Digest>();
+  #isVerifyingEarly = false;
   /** Version that was found wrong, by digest. */
   readonly #corrupt = new Map<Digest, string>();
   readonly #running = new Map<Digest, Promise<void>>();
@@ -82,7 +103,7 @@ export class VerifiedStore implements Store {
     while (true) {
       const reader = await this.#inner.open(digest, range);
       const version = versionOf(reader);
-      if (this.#verified.get(digest) === version) return reader;
+      if (this.#verified.get(digest)?.version === version) return reader;
       await reader.close();
       if (this.#corrupt.get(digest) === version) throw corruptError(digest);
       await this.#verifyOnce(digest);
@@ -98,13 +119,29 @@ export class VerifiedStore implements Store {
     await running;
   }
 
-  async #verify(digest: Digest): Promise<void> {
+  /**
+   * The list of a content's chunks.
+   *
+   * @param digest Digest of the content.
+   * @returns The list; undefined if the content was not found right yet, has only one chunk, or memory had no room.
+   * @throws {NotFoundError} If the store does not hold the content.
+   * @throws {UnavailableError} If the store cannot be asked.
+   */
+  async chunkList(digest: Digest): Promise<ChunkList | undefined> {
+    const verified = this.#verified.get(digest);
+    if (verified?.chunks === undefined) return undefined;
+    const reader = await this.#inner.open(digest);
+    await reader.close();
+    return versionOf(reader) === verified.version ? verified.chunks : undefined;
+  }
+
+  async #verify(digest: Digest, pace: Pace = atOnce): Promise<void> {
     await this.#acquire();
     try {
       const reader = await this.#inner.open(digest);
       try {
-        const matches = await this.#matches(digest, reader);
-        if (matches) this.#remember(digest, versionOf(reader));
+        const { matches, list } = await this.#hash(digest, reader, pace);
+        if (matches) this.#remember(digest, versionOf(reader), list);
         else this.#condemn(digest, versionOf(reader));
       } finally {
         await reader.close();
@@ -114,34 +151,48 @@ export class VerifiedStore implements Store {
     }
   }
 
-  async #matches(digest: Digest, reader: ContentReader): Promise<boolean> {
-    const hash = hasherFor(digest);
+  async #hash(
+    digest: Digest,
+    reader: ContentReader,
+    pace: Pace,
+  ): Promise<ReturnType<ChunkListBuilder["finish"]>> {
+    const builder = new ChunkListBuilder(digest);
     const buffer = new Uint8Array(Math.min(VERIFICATION_BUFFER_SIZE, Math.max(1, reader.size)));
     try {
       while (true) {
         this.#abort.signal.throwIfAborted();
+        const startedAt = performance.now();
         const count = await reader.read(buffer);
-        if (count === 0) return hash.digest("hex") === splitDigest(digest).hex;
-        hash.update(buffer.subarray(0, count));
+        if (count === 0) return builder.finish();
+        builder.update(buffer.subarray(0, count));
+        await pace(performance.now() - startedAt, this.#abort.signal);
       }
     } catch (error) {
-      if (error instanceof VerificationError) return false;
+      if (error instanceof VerificationError) return { matches: false, list: undefined };
       throw error;
     }
   }
 
-  #remember(digest: Digest, version: string): void {
+  #remember(digest: Digest, version: string, list: ChunkList | undefined): void {
     this.#corrupt.delete(digest);
-    this.#verified.delete(digest);
-    this.#verified.set(digest, version);
-    const oldest = this.#verified.keys().next();
-    if (this.#verified.size > MAX_VERIFIED_CONTENTS && !oldest.done) {
-      this.#verified.delete(oldest.value);
+    this.#forget(digest);
+    const chunks = list !== undefined && list.count > 1 ? list : undefined;
+    this.#verified.set(digest, chunks === undefined ? { version } : { version, chunks });
+    this.#chunkMemory += chunks?.bytes.length ?? 0;
+    while (
+      this.#verified.size > MAX_VERIFIED_CONTENTS || this.#chunkMemory > MAX_CHUNK_LIST_MEMORY
+    ) {
+      this.#forget(this.#verified.keys().next().value!);
     }
   }
 
-  #condemn(digest: Digest, version: string): void {
+  #forget(digest: Digest): void {
+    this.#chunkMemory -= this.#verified.get(digest)?.chunks?.bytes.length ?? 0;
     this.#verified.delete(digest);
+  }
+
+  #condemn(digest: Digest, version: string): void {
+    this.#forget(digest);
     this.#corrupt.set(digest, version);
     this.#options.log.error("stored content does not match its digest and is not served", {
       digest,
@@ -169,13 +220,42 @@ export class VerifiedStore implements Store {
 
   async list(): Promise<StoreEntry[]> {
     const entries = await this.#inner.list();
-    if (this.#corrupt.size === 0) return entries;
     const listed = new Set(entries.map((entry) => entry.digest));
+    this.#verifyNew(listed);
     // What is gone from the store needs no memory; it is judged anew when it comes back.
     for (const digest of this.#corrupt.keys()) {
       if (!listed.has(digest)) this.#corrupt.delete(digest);
     }
     return entries.filter((entry) => !this.#corrupt.has(entry.digest));
+  }
+
+  /**
+   * Verifies what has come since the last listing, so that nobody has to wait for it. What was there at the start waits
+   * for being asked for: reading all of a store would cost more than it brings.
+   */
+  #verifyNew(listed: ReadonlySet<Digest>): void {
+    for (const digest of this.#listed === undefined ? [] : listed) {
+      if (this.#listed!.has(digest) || this.#early.size >= MAX_EARLY_VERIFICATIONS) continue;
+      this.#early.add(digest);
+    }
+    this.#listed = listed;
+    if (!this.#isVerifyingEarly) void this.#verifyEarly();
+  }
+
+  async #verifyEarly(): Promise<void> {
+    this.#isVerifyingEarly = true;
+    for (const digest of this.#early) {
+      this.#early.delete(digest);
+      if (this.#abort.signal.aborted) break;
+      if (this.#verified.has(digest) || this.#running.has(digest)) continue;
+      try {
+        await this.#verify(digest, halfOfTheTime);
+      } catch (error) {
+        // Gone again, or the store is away: it is verified when somebody asks.
+        this.#options.log.debug("content was not verified early", { digest, error });
+      }
+    }
+    this.#isVerifyingEarly = false;
   }
 
   async *watch(signal: AbortSignal): AsyncIterable<StoreEvent> {
@@ -215,6 +295,13 @@ export class VerifiedStore implements Store {
     return this.#inner.close();
   }
 }
+
+/** Waits after some work that took so long, in milliseconds. */
+type Pace = (workedMs: number, signal: AbortSignal) => Promise<void>;
+
+const atOnce: Pace = () => Promise.resolve();
+
+const halfOfTheTime: Pace = (workedMs, signal) => sleep(workedMs, signal);
 
 function versionOf(reader: ContentReader): string {
   return reader.version ?? String(reader.size);

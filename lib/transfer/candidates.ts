@@ -3,24 +3,26 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers/promises";
 import type { Peer } from "../routing/router.ts";
 
 /** Options of {@linkcode Candidates}. */
 export interface CandidatesOptions {
   /** Starts the lookup; its signal is aborted by {@linkcode Candidates.close}. */
   readonly lookup: (signal: AbortSignal) => AsyncIterable<Peer>;
-  /** True for a peer that failed a short while ago: it is offered only when nobody else is left. */
-  readonly isSuspect?: (peer: Peer) => boolean;
+  /** True for a peer that failed or was busy a short while ago: it is offered only when nobody else is left. */
+  readonly isLastResort?: (peer: Peer) => boolean;
   /** Called when the first peer is found, or when the lookup ends without one. */
   readonly onFirst?: (found: boolean) => void;
-  /** Random number in [0, 1), to spread load over the peers that are known. */
-  readonly random?: () => number;
+  /** Chooses among the peers that are known: the index of one. Default: the first. */
+  readonly choose?: (peers: readonly Peer[]) => number;
 }
 
 /** Pulls peers out of a lookup in the background. */
 export class Candidates {
   readonly #queue: Peer[] = [];
-  readonly #suspects: Peer[] = [];
+  readonly #lastResorts: Peer[] = [];
+  readonly #excluded = new Set<string>();
   readonly #abort = new AbortController();
   readonly #options: CandidatesOptions;
   #wake: (() => void) | undefined;
@@ -36,6 +38,19 @@ export class Candidates {
   /** Number of peers that the lookup has found so far. */
   get found(): number {
     return this.#found;
+  }
+
+  /** Number of peers that can be taken at once, those of the last resort left out. */
+  get available(): number {
+    return this.#queue.length;
+  }
+
+  /**
+   * @param count Number of peers.
+   * @returns Up to so many of the peers that can be taken; they stay where they are.
+   */
+  known(count: number): readonly Peer[] {
+    return this.#queue.slice(0, count);
   }
 
   /** What ended the lookup, if it was an error. */
@@ -61,8 +76,18 @@ export class Candidates {
 
   /** Adds a peer, e.g. one that broke off after it had brought progress and may do so again. */
   offer(peer: Peer): void {
-    (this.#options.isSuspect?.(peer) ? this.#suspects : this.#queue).push(peer);
+    if (this.#excluded.has(peer.id)) return;
+    (this.#options.isLastResort?.(peer) ? this.#lastResorts : this.#queue).push(peer);
     this.#wake?.();
+  }
+
+  /** Hands a peer out no more, e.g. one that delivered something wrong. */
+  exclude(peer: Peer): void {
+    this.#excluded.add(peer.id);
+    for (const peers of [this.#queue, this.#lastResorts]) {
+      const index = peers.findIndex(({ id }) => id === peer.id);
+      if (index >= 0) peers.splice(index, 1);
+    }
   }
 
   /**
@@ -71,9 +96,8 @@ export class Candidates {
    * @returns The peer, or undefined if there is none at the moment.
    */
   take(): Peer | undefined {
-    if (this.#queue.length === 0) return this.#ended ? this.#suspects.shift() : undefined;
-    const index = Math.floor((this.#options.random ?? Math.random)() * this.#queue.length);
-    return this.#queue.splice(index, 1)[0];
+    if (this.#queue.length === 0) return this.#ended ? this.#lastResorts.shift() : undefined;
+    return this.#queue.splice(this.#options.choose?.(this.#queue) ?? 0, 1)[0];
   }
 
   /**
@@ -86,10 +110,12 @@ export class Candidates {
   async next(waitMs: number, signal?: AbortSignal): Promise<Peer | undefined> {
     const deadline = performance.now() + waitMs;
     while (!signal?.aborted) {
+      // Peers that are known to the node itself come all at once; a choice among them is worth a turn of the loop.
+      if (this.#queue.length === 1 && !this.#ended) await setImmediate();
       const peer = this.take();
       const leftMs = deadline - performance.now();
       if (peer !== undefined || this.#ended) return peer;
-      if (leftMs <= 0) return this.#suspects.shift();
+      if (leftMs <= 0) return this.#lastResorts.shift();
       await this.#arrival(leftMs, signal);
     }
     return undefined;

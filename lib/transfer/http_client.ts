@@ -9,6 +9,7 @@
  * @module
  */
 import { KagamiError, PeerError } from "../errors.ts";
+import type { ConnectionPool } from "./connection_pool.ts";
 
 /** Longest response head (status line and headers) in bytes. Mirrors send below 1 KiB. */
 export const MAX_HEAD_BYTES = 16 * 1024;
@@ -17,8 +18,10 @@ export const MAX_HEAD_BYTES = 16 * 1024;
 export interface HttpTimeouts {
   /** Until the connection stands. */
   readonly connectMs: number;
-  /** From the request until the response head is complete. */
+  /** From the request until the response head is complete; starts anew with each interim response. */
   readonly headMs: number;
+  /** The same with all interim responses. */
+  readonly interimMs: number;
   /** Longest wait for the next byte of the body. */
   readonly stallMs: number;
 }
@@ -34,6 +37,10 @@ export interface HttpRequest {
   /** Header names and values; `Host` and `Connection` are added. */
   readonly headers: Readonly<Record<string, string>>;
   readonly timeouts: HttpTimeouts;
+  /** Where connections are kept; without one each request has a connection of its own. */
+  readonly pool?: ConnectionPool;
+  /** Called for each interim response: the server works on the answer. */
+  readonly onInterim?: () => void;
   /** Ends the request and its body. */
   readonly signal?: AbortSignal;
 }
@@ -53,7 +60,10 @@ export interface HttpResponse {
    * @throws {PeerError} If the body stalls, breaks or ends early.
    */
   read(into: Uint8Array): Promise<number>;
-  /** Closes the connection. Safe to call twice, and while a read is under way. */
+  /**
+   * Ends the response: its connection is kept if the body was read to its end, else closed. Safe to call twice, and while
+   * a read is under way.
+   */
   close(): void;
 }
 
@@ -74,15 +84,47 @@ const encoder = new TextEncoder();
  */
 export async function httpRequest(request: HttpRequest): Promise<HttpResponse> {
   const head = formatHead(request);
-  const connection = await connect(request);
+  const kept = request.pool?.take(hostAndPort(request.address, request.port));
+  if (kept !== undefined) {
+    try {
+      return await exchange(request, head, kept);
+    } catch (error) {
+      // Closed by the peer while it was idle; a connection of its own decides.
+      if (request.signal?.aborted || !isClosedBeforeHead(error)) throw error;
+    }
+  }
+  return await exchange(request, head, await connect(request));
+}
+
+/** The connection ended before a byte of the response came. */
+class NoResponseError extends PeerError {}
+
+function isClosedBeforeHead(error: unknown): boolean {
+  return error instanceof PeerError && error.cause instanceof NoResponseError;
+}
+
+async function exchange(
+  request: HttpRequest,
+  head: Uint8Array,
+  connection: Deno.TcpConn,
+): Promise<HttpResponse> {
   const abort = () => closeQuietly(connection);
   request.signal?.addEventListener("abort", abort, { once: true });
   const deadline = new Deadline(connection);
+  const giveUpAt = performance.now() + request.timeouts.interimMs;
+  const restart = () => {
+    const leftMs = Math.max(0, giveUpAt - performance.now());
+    deadline.stop();
+    deadline.start(Math.min(request.timeouts.headMs, leftMs), "sent no response head");
+  };
   try {
     if (request.signal?.aborted) throw new PeerError("request was aborted");
-    deadline.start(request.timeouts.headMs, "sent no response head");
-    await writeAll(connection, head);
-    const { parsed, rest } = await readHead(connection);
+    restart();
+    await writeHead(connection, head);
+    const { parsed, rest } = await readHead(connection, () => {
+      restart();
+      request.onInterim?.();
+    });
     deadline.stop();
     return new SocketResponse(connection, request, parsed, rest, deadline, abort);
   } catch (cause) {
@@ -105,7 +147,7 @@ function formatHead(request: HttpRequest): Uint8Array {
   const lines = [
     `${request.method} ${request.target} HTTP/1.1`,
     `Host: ${hostAndPort(request.address, request.port)}`,
-    "Connection: close",
+    `Connection: ${request.pool === undefined ? "close" : "keep-alive"}`,
   ];
   for (const [name, value] of Object.entries(request.headers)) {
     if (UNSAFE_HEADER.test(value)) throw new PeerError(`header ${name} has unsafe characters`);
@@ -169,19 +211,26 @@ class Deadline {
   }
 }
 
-async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  let written = 0;
-  while (written < bytes.length) written += await connection.write(bytes.subarray(written));
+async function writeHead(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  try {
+    let written = 0;
+    while (written < bytes.length) written += await connection.write(bytes.subarray(written));
+  } catch (cause) {
+    throw new NoResponseError("connection closed before the request was sent", { cause });
+  }
 }
 
 interface ParsedHead {
   readonly status: number;
+  /** Whether the connection can be used again. */
+  readonly isKept: boolean;
   readonly headers: Map<string, string>;
   readonly contentLength: number | undefined;
 }
 
 async function readHead(
   connection: Deno.Conn,
+  onInterim: () => void,
 ): Promise<{ parsed: ParsedHead; rest: Uint8Array }> {
   const buffer = new Uint8Array(MAX_HEAD_BYTES);
   let filled = 0;
@@ -193,6 +242,7 @@ async function readHead(
       const rest = buffer.slice(end + HEAD_END.length, filled);
       // An interim response (1xx) is followed by the real one.
       if (parsed.status >= 200) return { parsed, rest };
+      onInterim();
       buffer.set(rest);
       filled = rest.length;
       searched = 0;
@@ -200,9 +250,22 @@ async function readHead(
     }
     searched = Math.max(0, filled - HEAD_END.length + 1);
     if (filled === buffer.length) throw new PeerError(`response head over ${MAX_HEAD_BYTES} bytes`);
-    const count = await connection.read(buffer.subarray(filled));
-    if (count === null) throw new PeerError("connection closed before the response head ended");
+    const count = await readSome(connection, buffer.subarray(filled));
+    if (count === null) {
+      const message = "connection closed before the response head ended";
+      throw filled === 0 ? new NoResponseError(message) : new PeerError(message);
+    }
     filled += count;
+  }
+}
+
+/** A reset is an end, too. */
+async function readSome(connection: Deno.Conn, into: Uint8Array): Promise<number | null> {
+  try {
+    return await connection.read(into);
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionReset) return null;
+    throw error;
   }
 }
 
@@ -241,7 +304,9 @@ export function parseHead(text: string): ParsedHead {
     );
   }
   if (headers.has("transfer-encoding")) throw new PeerError("Transfer-Encoding is not supported");
-  return { status: Number(status), headers, contentLength: lengthOf(headers) };
+  const isKept = statusLine.startsWith("HTTP/1.1 ") &&
+    !/\bclose\b/i.test(headers.get("connection") ?? "");
+  return { status: Number(status), headers, contentLength: lengthOf(headers), isKept };
 }
 
 function lengthOf(headers: ReadonlyMap<string, string>): number | undefined {
@@ -256,16 +321,19 @@ class SocketResponse implements HttpResponse {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   readonly contentLength: number | undefined;
-  readonly #connection: Deno.Conn;
+  readonly #connection: Deno.TcpConn;
   readonly #request: HttpRequest;
   readonly #deadline: Deadline;
   readonly #abort: () => void;
   #rest: Uint8Array;
   #remaining: number;
+  /** Whether the connection can be used again, once the body has been read. */
+  #isKept: boolean;
+  #reading = false;
   #closed = false;
 
   constructor(
-    connection: Deno.Conn,
+    connection: Deno.TcpConn,
     request: HttpRequest,
     head: ParsedHead,
     rest: Uint8Array,
@@ -282,6 +350,9 @@ class SocketResponse implements HttpResponse {
     const hasBody = request.method === "GET" && head.status !== 204 && head.status !== 304;
     this.#remaining = hasBody ? head.contentLength ?? 0 : 0;
     this.#rest = rest.subarray(0, this.#remaining);
+    // Bytes behind the body, or a body whose end only the connection's tells, make it of no further use.
+    this.#isKept = head.isKept && rest.length <= this.#remaining &&
+      (!hasBody || head.contentLength !== undefined);
   }
 
   async read(into: Uint8Array): Promise<number> {
@@ -289,15 +360,18 @@ class SocketResponse implements HttpResponse {
     const wanted = into.subarray(0, Math.min(into.length, this.#remaining));
     if (this.#rest.length > 0) return this.#take(wanted);
     this.#deadline.start(this.#request.timeouts.stallMs, "sent no byte of the body");
+    this.#reading = true;
     try {
       const count = await this.#connection.read(wanted);
       if (count === null) throw new PeerError(`body ended ${this.#remaining} bytes early`);
       this.#remaining -= count;
       return count;
     } catch (cause) {
+      this.#isKept = false;
       this.close();
       throw this.#deadline.explain(this.#request, cause);
     } finally {
+      this.#reading = false;
       this.#deadline.stop();
     }
   }
@@ -313,8 +387,11 @@ class SocketResponse implements HttpResponse {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#request.signal?.removeEventListener("abort", this.#abort);
-    closeQuietly(this.#connection);
+    const { signal, pool, address, port } = this.#request;
+    signal?.removeEventListener("abort", this.#abort);
+    const isWhole = this.#isKept && this.#remaining === 0 && !this.#reading && !signal?.aborted;
+    if (pool !== undefined && isWhole) pool.give(hostAndPort(address, port), this.#connection);
+    else closeQuietly(this.#connection);
   }
 }
 

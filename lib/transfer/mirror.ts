@@ -4,33 +4,33 @@
  * @module
  */
 import {
+  BusyError,
   NotFoundError,
   PeerError,
   RangeNotSatisfiableError,
   UnavailableError,
   VerificationError,
 } from "../errors.ts";
+import { CHUNK_SIZE, type ChunkList } from "../oci/chunk_list.ts";
 import { type Digest, hasherFor, sha256Digest, splitDigest } from "../oci/digest.ts";
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Peer, Router } from "../routing/router.ts";
-import type { ContentReader, Descriptor } from "../store/store.ts";
+import type { ByteRange, ContentReader, Descriptor } from "../store/store.ts";
+import { BlobDownload, type DownloadSource } from "./blob_download.ts";
+import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
 import { Candidates } from "./candidates.ts";
+import { ChunkBuffers } from "./chunk_buffers.ts";
 import { ExpiringSet } from "./expiring_set.ts";
+import { PeerBook } from "./peer_book.ts";
 import type { PeerAnswer, PeerClient, PeerRequest } from "./peer_client.ts";
 import { race } from "./race.ts";
-import { type BrokenAnswer, ResumingReader } from "./resuming_reader.ts";
-import { readAll, VerifyingReader } from "./verifying_reader.ts";
+import { readAll } from "./read_all.ts";
+import { narrowed, widened } from "./wanted_range.ts";
 
 /** Bound on finding a peer that answers, in milliseconds; Spegel has the same one. */
 export const OPEN_DEADLINE_MS = 3000;
-
-/** Head start of a peer before one more is asked beside it, in milliseconds. */
-export const HEDGE_MS = 100;
-
-/** How long a peer that failed is asked only when nobody else is left, in milliseconds. */
-export const SUSPECT_TTL_MS = 10_000;
 
 /**
  * Time limit for the head of a suspect's answer, in milliseconds. A peer that hangs then costs a pull of many layers
@@ -44,8 +44,14 @@ export const SUSPECT_HEAD_MS = 250;
  */
 export const POISONED_TTL_MS = 10 * 60_000;
 
-/** Most peers and digests that are remembered in this way. */
-export const MEMORY_LIMIT = 4096;
+/** Most digests that are remembered in this way. */
+export const MAX_POISONED = 4096;
+
+/** Time limit for a list of chunks, in milliseconds. Without one a content is checked at its end only. */
+export const CHUNK_LIST_MS = 1000;
+
+/** Further peers that are asked for their list of chunks, to compare it. */
+const SECOND_OPINIONS = 1;
 
 /** What happened during transfers, for metrics. All optional. */
 export interface MirrorEvents {
@@ -53,10 +59,16 @@ export interface MirrorEvents {
   resolved?(seconds: number): void;
   /** A peer failed to deliver. */
   peerFailed?(peer: Peer, error: unknown): void;
+  /** A peer said that it is busy. */
+  peerBusy?(): void;
+  /** A peer was asked beside one that is slow to answer. */
+  hedged?(): void;
   /** A body was continued from another peer. */
   resumed?(): void;
-  /** Bytes did not match their digest. */
-  verificationFailed?(digest: Digest): void;
+  /** Bytes of a content come from one more peer at the same time. */
+  laneAdded?(): void;
+  /** A peer delivered bytes that do not match their digest. */
+  verificationFailed?(peer: Peer): void;
 }
 
 /** Options of {@linkcode Mirror}. */
@@ -69,8 +81,14 @@ export interface MirrorOptions {
   readonly resolveRetries: number;
   readonly log: Logger;
   readonly events?: MirrorEvents;
-  /** Random number in [0, 1) for the choice among known peers. */
-  readonly random?: () => number;
+  /** What is known of peers. Default: nothing yet. */
+  readonly book?: PeerBook;
+  /** Bounds on what is fetched from peers. Default: none. */
+  readonly downloads?: TransferLimits;
+  /** Memory for chunks. Default: its own. */
+  readonly buffers?: ChunkBuffers;
+  /** Monotonic clock in milliseconds. */
+  readonly now?: () => number;
 }
 
 /** A manifest that a peer delivered, whole and verified. */
@@ -93,11 +111,16 @@ export interface MirroredBlob {
 /** Fetches from peers what the local store does not have. */
 export class Mirror {
   readonly #options: MirrorOptions;
-  readonly #suspects = new ExpiringSet({ ttlMs: SUSPECT_TTL_MS, limit: MEMORY_LIMIT });
-  readonly #poisoned = new ExpiringSet({ ttlMs: POISONED_TTL_MS, limit: MEMORY_LIMIT });
+  readonly #book: PeerBook;
+  readonly #buffers: ChunkBuffers;
+  readonly #now: () => number;
+  readonly #poisoned = new ExpiringSet({ ttlMs: POISONED_TTL_MS, limit: MAX_POISONED });
 
   constructor(options: MirrorOptions) {
     this.#options = options;
+    this.#book = options.book ?? new PeerBook();
+    this.#buffers = options.buffers ?? new ChunkBuffers();
+    this.#now = options.now ?? (() => performance.now());
   }
 
   /**
@@ -111,8 +134,13 @@ export class Mirror {
   async manifest(path: DistributionPath, signal?: AbortSignal): Promise<MirroredManifest> {
     const candidates = this.#lookup(path.key);
     try {
-      return await this.#race(path, candidates, async (peer, attemptSignal) => {
-        const answer = await this.#ask(peer, { path, method: "GET", signal: attemptSignal });
+      return await this.#race(path, candidates, async (peer, attemptSignal, onInterim) => {
+        const answer = await this.#ask(peer, {
+          path,
+          method: "GET",
+          signal: attemptSignal,
+          onInterim,
+        });
         const bytes = await readAll(answerReader(answer), MAX_MANIFEST_SIZE);
         const digest = this.#verifyManifest(path, answer, bytes);
         return {
@@ -130,7 +158,6 @@ export class Mirror {
     const claimed = path.digest ?? answer.digest ?? sha256Digest(bytes);
     const hex = hasherFor(claimed).update(bytes).digest("hex");
     if (hex === splitDigest(claimed).hex) return claimed;
-    this.#options.events?.verificationFailed?.(claimed);
     throw new VerificationError(`peer ${answer.address} delivered wrong bytes for ${claimed}`);
   }
 
@@ -149,8 +176,13 @@ export class Mirror {
     this.#refusePoisoned(path.digest);
     const candidates = this.#lookup(path.key);
     try {
-      return await this.#race(path, candidates, async (peer, attemptSignal) => {
-        const answer = await this.#ask(peer, { path, method: "HEAD", signal: attemptSignal });
+      return await this.#race(path, candidates, async (peer, attemptSignal, onInterim) => {
+        const answer = await this.#ask(peer, {
+          path,
+          method: "HEAD",
+          signal: attemptSignal,
+          onInterim,
+        });
         answer.response.close();
         return { descriptor: descriptorOf(path, answer), from: answer.address };
       }, signal);
@@ -175,63 +207,135 @@ export class Mirror {
     signal?: AbortSignal,
   ): Promise<MirroredBlob> {
     this.#refusePoisoned(path.digest);
+    const slot = this.#admit();
     const candidates = this.#lookup(path.key);
-    const open = (wanted: string | undefined) =>
-      this.#race(path, candidates, (peer, attemptSignal) =>
-        this.#ask(peer, {
-          path,
-          method: "GET",
-          signal: attemptSignal,
-          ...(wanted === undefined ? {} : { range: wanted }),
-        }), signal);
+    const asked = widened(range);
+    let first: PeerAnswer | undefined;
     try {
-      const first = await open(range);
-      const resuming = new ResumingReader(first, async (rest, broken) => {
-        this.#onBroken(path, broken, candidates);
-        return await open(rest).catch((error) => {
-          // The rest lies within the content: who says otherwise has other content.
-          if (!(error instanceof RangeNotSatisfiableError)) throw error;
-          throw new NotFoundError(`${path.key}: no peer goes on`, { cause: error });
-        });
-      }, () => candidates.close());
-      return {
-        descriptor: descriptorOf(path, first),
-        reader: this.#verified(resuming, path.digest),
-        from: first.address,
-      };
+      first = await this.#open(path, candidates, asked, signal);
+      const ended = new AbortController();
+      const lists = this.#chunkLists(path, first, candidates, ended.signal);
+      const download = new BlobDownload({
+        digest: path.digest,
+        first,
+        range: narrowed(range, first),
+        chunks: firstDefined(lists),
+        source: this.#sourceOf(path, candidates, slot, ended),
+        buffers: this.#buffers,
+        now: this.#now,
+      });
+      void this.#compare(first.peer, lists, download);
+      return { descriptor: descriptorOf(path, first), reader: download, from: first.address };
     } catch (error) {
+      first?.response.close();
       candidates.close();
+      slot?.release();
       throw error;
     }
   }
 
-  /** Hashes a whole body on its way; a part cannot be checked and was asked for by a resuming client. */
-  #verified(reader: ResumingReader, digest: Digest): ContentReader {
-    if (reader.start !== 0 || reader.end !== reader.size - 1) return reader;
-    return new VerifyingReader(reader, digest, {
-      onMismatch: () => {
-        this.#poisoned.add(digest);
-        this.#suspects.add(reader.current.peer.id);
-        this.#options.events?.verificationFailed?.(digest);
-        this.#options.log.error("peers delivered wrong bytes, leaving the content to upstream", {
-          digest,
-          peer: reader.current.address,
-        });
-      },
-    });
+  #open(
+    path: DigestPath,
+    candidates: Candidates,
+    range: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<PeerAnswer> {
+    return this.#race(path, candidates, (peer, attemptSignal, onInterim) =>
+      this.#ask(peer, {
+        path,
+        method: "GET",
+        signal: attemptSignal,
+        onInterim,
+        ...(range === undefined ? {} : { range }),
+      }), signal);
   }
 
-  #onBroken(path: DigestPath, broken: BrokenAnswer, candidates: Candidates): void {
-    const { answer, progressed, error } = broken;
-    this.#options.events?.resumed?.();
-    this.#failed(answer.peer, error);
-    // A link that brought bytes may do so again; one that brings none is not tried twice.
-    if (progressed) candidates.offer(answer.peer);
-    this.#options.log.warn("peer broke off, going on with another one", {
-      key: path.key,
-      peer: answer.address,
-      error,
-    });
+  /** A download that would get too little is left to upstream. */
+  #admit(): TransferSlot | undefined {
+    const { downloads } = this.#options;
+    const slot = downloads?.admit("");
+    if (downloads !== undefined && slot === undefined) {
+      throw new NotFoundError("the limit on downloads from peers is reached");
+    }
+    return slot;
+  }
+
+  #sourceOf(
+    path: DigestPath,
+    candidates: Candidates,
+    slot: TransferSlot | undefined,
+    ended: AbortController,
+  ): DownloadSource {
+    const { events, log } = this.#options;
+    const { signal } = ended;
+    return {
+      closed: () => {
+        ended.abort();
+        candidates.close();
+        slot?.release();
+      },
+      pace: (bytes) => slot?.pace(bytes),
+      ask: (peer, range) =>
+        this.#ask(peer, { path, method: "GET", signal, range: headerOf(range) }),
+      another: (range) =>
+        this.#open(path, candidates, headerOf(range), signal).catch((error) => {
+          // The rest lies within the content: who says otherwise has other content.
+          if (!(error instanceof RangeNotSatisfiableError)) throw error;
+          throw new NotFoundError(`${path.key}: no peer goes on`, { cause: error });
+        }),
+      hasSpare: () => candidates.available > 0,
+      spare: () => {
+        if (candidates.available === 0) return undefined;
+        events?.laneAdded?.();
+        return candidates.take();
+      },
+      release: (peer) => candidates.offer(peer),
+      started: (peer) => this.#book.started(peer),
+      ended: (peer) => this.#book.ended(peer),
+      failed: (peer, error, progressed) => {
+        this.#failed(peer, error);
+        // A link that brought bytes may do so again; one that brings none is not tried twice.
+        if (error instanceof VerificationError) candidates.exclude(peer);
+        else if (progressed) candidates.offer(peer);
+        log.warn("peer failed in the middle of a content", { key: path.key, peer: peer.id, error });
+      },
+      resumed: () => events?.resumed?.(),
+      poisoned: (error) => {
+        this.#poisoned.add(path.digest);
+        log.error("peers delivered wrong bytes, leaving the content to upstream", {
+          digest: path.digest,
+          error,
+        });
+      },
+    };
+  }
+
+  /** Asks for the list of a content's chunks: who delivers it, and one more who may have it. */
+  #chunkLists(
+    path: DigestPath,
+    first: PeerAnswer,
+    candidates: Candidates,
+    signal: AbortSignal,
+  ): Promise<ChunkList | undefined>[] {
+    if (first.size <= CHUNK_SIZE) return []; // All of it is checked before any of it is passed on.
+    const peers = [...first.hasChunks ? [first.peer] : [], ...candidates.known(SECOND_OPINIONS)];
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(CHUNK_LIST_MS)]);
+    return peers.map((peer) =>
+      this.#options.client.chunkList(peer, path.digest, first.size, bounded)
+        .catch(() => undefined) // Spegel has none; a peer that is gone shows that where its bytes are missed.
+    );
+  }
+
+  /** Ends a download whose peers do not agree: one of them lies, and nobody here can tell which. */
+  async #compare(
+    peer: Peer,
+    lists: readonly Promise<ChunkList | undefined>[],
+    download: BlobDownload,
+  ): Promise<void> {
+    const [list, ...others] = (await Promise.all(lists)).filter((found) => found !== undefined);
+    if (list === undefined || others.every((other) => other.equals(list))) return;
+    this.#options.events?.verificationFailed?.(peer);
+    download.fail(new VerificationError("peers disagree about the chunks of the content"));
   }
 
   #refusePoisoned(digest: Digest): void {
@@ -240,52 +344,62 @@ export class Mirror {
   }
 
   #lookup(key: string): Candidates {
-    const { router, events, random } = this.#options;
-    const startedAt = performance.now();
+    const { router, events } = this.#options;
+    const startedAt = this.#now();
     return new Candidates({
       lookup: (signal) => router.lookup(key, { signal }),
-      isSuspect: (peer) => this.#suspects.has(peer.id),
+      isLastResort: (peer) => this.#book.isLastResort(peer),
+      choose: (peers) => this.#book.choose(peers),
       onFirst: (found) => {
-        if (found) events?.resolved?.((performance.now() - startedAt) / 1000);
+        if (found) events?.resolved?.((this.#now() - startedAt) / 1000);
       },
-      ...(random === undefined ? {} : { random }),
     });
   }
 
   async #ask(peer: Peer, request: PeerRequest): Promise<PeerAnswer> {
-    const { router, client } = this.#options;
+    const { router, client, events } = this.#options;
+    const startedAt = this.#now();
     try {
-      const isSuspect = this.#suspects.has(peer.id);
-      return await client.request(
+      const isSuspect = this.#book.isSuspect(peer);
+      const answer = await client.request(
         peer,
         isSuspect ? { ...request, headMs: SUSPECT_HEAD_MS } : request,
       );
+      this.#book.answered(peer, this.#now() - startedAt, answer.load);
+      return answer;
     } catch (error) {
       if (error instanceof NotFoundError) router.forget(request.path.key, peer);
+      if (error instanceof BusyError) {
+        this.#book.isBusyFor(peer, error.retryAfterMs);
+        events?.peerBusy?.();
+      }
       throw error;
     }
   }
 
   #failed(peer: Peer, error: unknown): void {
-    if (!(error instanceof PeerError) && !(error instanceof VerificationError)) return;
-    this.#suspects.add(peer.id);
+    const isWrong = error instanceof VerificationError;
+    if (!(error instanceof PeerError) && !isWrong) return;
+    this.#book.failed(peer);
     this.#options.events?.peerFailed?.(peer, error);
+    if (isWrong) this.#options.events?.verificationFailed?.(peer);
   }
 
   async #race<T>(
     path: DistributionPath,
     candidates: Candidates,
-    attempt: (peer: Peer, signal: AbortSignal) => Promise<T>,
+    attempt: (peer: Peer, signal: AbortSignal, isWorking: () => void) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const result = await race(candidates, {
       waitMs: this.#options.resolveTimeoutMs,
-      hedgeMs: HEDGE_MS,
+      hedgeMs: this.#book.hedgeMs,
       maxAttempts: this.#options.resolveRetries,
       deadlineMs: OPEN_DEADLINE_MS,
-      attempt: async (peer, attemptSignal) => {
+      onHedge: () => this.#options.events?.hedged?.(),
+      attempt: async (peer, attemptSignal, isWorking) => {
         try {
-          return await attempt(peer, attemptSignal);
+          return await attempt(peer, attemptSignal, isWorking);
         } catch (error) {
           // An attempt that lost the race says nothing about its peer.
           if (!attemptSignal.aborted) this.#failed(peer, error);
@@ -315,6 +429,22 @@ export class Mirror {
 
 function descriptorOf(path: DigestPath, answer: PeerAnswer): Descriptor {
   return { digest: path.digest, mediaType: answer.mediaType, size: answer.size };
+}
+
+/** The first of them that is something, without waiting for the others. */
+function firstDefined<T>(promises: readonly Promise<T | undefined>[]): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<T | undefined>();
+  const all = promises.map((one) =>
+    one.then((value) => {
+      if (value !== undefined) resolve(value);
+    })
+  );
+  void Promise.all(all).then(() => resolve(undefined));
+  return promise;
+}
+
+function headerOf(range: ByteRange): string {
+  return `bytes=${range.start}-${range.end}`;
 }
 
 function discardAnswer(answer: unknown): void {

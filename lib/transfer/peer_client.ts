@@ -3,15 +3,45 @@
  *
  * @module
  */
-import { NotFoundError, PeerError, RangeNotSatisfiableError } from "../errors.ts";
+import {
+  BusyError,
+  NotFoundError,
+  PeerError,
+  RangeNotSatisfiableError,
+  VerificationError,
+} from "../errors.ts";
+import { ChunkList } from "../oci/chunk_list.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { type DistributionPath, formatDistributionPath } from "../oci/distribution.ts";
 import { MANIFEST_MEDIA_TYPES, OCTET_STREAM } from "../oci/media_types.ts";
 import type { Peer } from "../routing/router.ts";
+import type { ConnectionPool } from "./connection_pool.ts";
 import { hostAndPort, httpRequest, type HttpResponse, type HttpTimeouts } from "./http_client.ts";
+import { staggered } from "./staggered.ts";
 
 /** Header by which mirrors mark their requests, so that a peer answers from its own store only. */
 export const MIRRORED_HEADER = "X-Spegel-Mirrored";
+
+/** Header by which Kagami tells a peer that it understands interim responses. */
+export const INTERIM_HEADER = "X-Kagami-Interim";
+
+/** Header by which a peer tells that it has a list of the content's chunks. */
+export const CHUNKS_HEADER = "X-Kagami-Chunks";
+
+/** Header by which a peer tells how busy it is: a number from 0 to 1. */
+export const LOAD_HEADER = "X-Kagami-Load";
+
+/** Path of a content's list of chunks, followed by its digest. */
+export const CHUNKS_PATH = "/kagami/v1/chunks/";
+
+/** Largest list of chunks that is taken, in bytes: that of a content of 200 GiB. */
+export const MAX_CHUNK_LIST_BYTES = 8 * 1024 * 1024;
+
+/** Head start of one address of a peer before the next one is tried beside it, in milliseconds (RFC 8305: 250). */
+export const ADDRESS_HEAD_START_MS = 150;
+
+/** A busy peer that does not say when to come again is left alone for so long, in milliseconds. */
+const DEFAULT_BUSY_MS = 1000;
 
 /**
  * Default time limits between mirrors of one cluster, in milliseconds. A peer that is alive answers within
@@ -20,6 +50,7 @@ export const MIRRORED_HEADER = "X-Spegel-Mirrored";
 export const DEFAULT_PEER_TIMEOUTS: HttpTimeouts = {
   connectMs: 500,
   headMs: 2000,
+  interimMs: 15_000,
   stallMs: 3000,
 };
 
@@ -37,6 +68,10 @@ export interface PeerAnswer {
   /** First and last byte of the body; `end` is `start - 1` for empty content. */
   readonly start: number;
   readonly end: number;
+  /** Whether the peer has a list of the content's chunks. */
+  readonly hasChunks: boolean;
+  /** How busy the peer says it is, 0 to 1; undefined if it does not say. */
+  readonly load: number | undefined;
   /** The body, empty for HEAD. */
   readonly response: HttpResponse;
 }
@@ -49,6 +84,8 @@ export interface PeerRequest {
   readonly range?: string;
   /** Time limit for the head of the answer in ms, where it is not to be the client's. */
   readonly headMs?: number;
+  /** Called when the peer tells that it works on the answer. */
+  readonly onInterim?: () => void;
   readonly signal?: AbortSignal;
 }
 
@@ -57,48 +94,112 @@ export interface PeerClientOptions {
   /** `Authorization` header for peers' registries, if they want basic authentication. */
   readonly authorization?: string;
   readonly timeouts?: HttpTimeouts;
+  /** Where connections are kept; without one each request has a connection of its own. */
+  readonly pool?: ConnectionPool;
 }
 
 /** Client for peers' registries. */
 export class PeerClient {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #timeouts: HttpTimeouts;
+  readonly #pool: ConnectionPool | undefined;
 
   constructor(options: PeerClientOptions = {}) {
     this.#timeouts = options.timeouts ?? DEFAULT_PEER_TIMEOUTS;
+    this.#pool = options.pool;
     this.#headers = {
       [MIRRORED_HEADER]: "true",
+      [INTERIM_HEADER]: "true",
       "User-Agent": "kagami",
       ...(options.authorization === undefined ? {} : { Authorization: options.authorization }),
     };
   }
 
   /**
-   * Sends the request to the peer, one address after the other until one connects.
+   * Sends the request to the peer, to its further addresses as well when the first one does not answer.
    *
    * @param peer Whom to ask.
    * @param request What to ask.
    * @returns The answer; its `response` must be closed.
    * @throws {NotFoundError} If the peer does not have the content.
    * @throws {RangeNotSatisfiableError} If the peer says that the range lies outside of the content.
+   * @throws {BusyError} If the peer has too much to do.
    * @throws {PeerError} If the peer cannot be reached, is too slow or answers badly.
    */
-  async request(peer: Peer, request: PeerRequest): Promise<PeerAnswer> {
-    let failure: unknown = new PeerError(`peer ${peer.id} has no address`);
-    for (const address of peer.addresses) {
-      try {
-        return await this.#ask(peer, address, request);
-      } catch (error) {
-        // Only a peer that cannot be reached here may answer at another of its addresses.
-        if (!(error instanceof PeerError) || request.signal?.aborted) throw error;
-        failure = error;
+  request(peer: Peer, request: PeerRequest): Promise<PeerAnswer> {
+    return this.#atAnyAddress(
+      peer,
+      request.signal,
+      (address, signal) => this.#ask(peer, address, { ...request, signal }),
+      ({ response }) => response.close(),
+    );
+  }
+
+  /**
+   * Fetches the list of a content's chunks.
+   *
+   * @param peer Whom to ask.
+   * @param digest Digest of the content.
+   * @param size Size of the content in bytes.
+   * @param signal Ends the request.
+   * @returns The list.
+   * @throws {NotFoundError} If the peer has none.
+   * @throws {VerificationError} If the list cannot be one of that content.
+   * @throws {PeerError} If the peer cannot be reached, is too slow or answers badly.
+   */
+  async chunkList(
+    peer: Peer,
+    digest: Digest,
+    size: number,
+    signal?: AbortSignal,
+  ): Promise<ChunkList> {
+    const target = `${CHUNKS_PATH}${digest}`;
+    const response = await this.#atAnyAddress(peer, signal, (address, bounded) =>
+      httpRequest({
+        address,
+        port: peer.registryPort,
+        method: "GET",
+        target,
+        headers: this.#headers,
+        timeouts: this.#timeouts,
+        ...(this.#pool === undefined ? {} : { pool: this.#pool }),
+        signal: bounded,
+      }), (late) => late.close());
+    try {
+      if (response.status === 404) throw new NotFoundError(`peer has no chunks of ${digest}`);
+      const length = response.contentLength ?? 0;
+      if (response.status !== 200 || length > MAX_CHUNK_LIST_BYTES) {
+        throw new PeerError(`peer answered ${response.status} with ${length} bytes`);
       }
+      const bytes = new Uint8Array(length);
+      for (let filled = 0; filled < length;) filled += await response.read(bytes.subarray(filled));
+      const list = ChunkList.parse(bytes, digest, size);
+      if (list === undefined) throw new VerificationError(`peer sent a wrong list for ${digest}`);
+      return list;
+    } finally {
+      response.close();
     }
-    throw failure;
+  }
+
+  async #atAnyAddress<T>(
+    peer: Peer,
+    signal: AbortSignal | undefined,
+    ask: (address: string, signal: AbortSignal) => Promise<T>,
+    discard: (late: T) => void,
+  ): Promise<T> {
+    if (peer.addresses.length === 0) throw new PeerError(`peer ${peer.id} has no address`);
+    return await staggered(peer.addresses, {
+      attempt: ask,
+      headStartMs: ADDRESS_HEAD_START_MS,
+      // Only a peer that cannot be reached here may answer at another of its addresses.
+      isFinal: (error) => !(error instanceof PeerError),
+      discard,
+      ...(signal === undefined ? {} : { signal }),
+    });
   }
 
   async #ask(peer: Peer, address: string, request: PeerRequest): Promise<PeerAnswer> {
-    const { path, method, range, signal, headMs } = request;
+    const { path, method, range, signal, headMs, onInterim } = request;
     const accept = path.kind === "manifests" ? MANIFEST_MEDIA_TYPES.join(", ") : "*/*";
     const response = await httpRequest({
       address,
@@ -111,6 +212,8 @@ export class PeerClient {
         ...(range === undefined ? {} : { Range: range }),
       },
       timeouts: headMs === undefined ? this.#timeouts : { ...this.#timeouts, headMs },
+      ...(this.#pool === undefined ? {} : { pool: this.#pool }),
+      ...(onInterim === undefined ? {} : { onInterim }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {
@@ -134,6 +237,7 @@ function check(response: HttpResponse, request: PeerRequest): CheckedAnswer {
   if (status === 416 && request.range !== undefined) {
     throw unsatisfiable(headers.get("content-range"));
   }
+  if (status === 429) throw new BusyError("peer is busy", retryAfterMs(headers.get("retry-after")));
   if (status !== 200 && status !== 206) throw new PeerError(`peer answered ${status}`);
   if (contentLength === undefined) throw new PeerError("peer sent no Content-Length");
   const range = status === 206 ? parseContentRange(headers.get("content-range")) : undefined;
@@ -145,6 +249,9 @@ function check(response: HttpResponse, request: PeerRequest): CheckedAnswer {
   }
   if (range !== undefined && request.range === undefined) {
     throw new PeerError("peer answered 206 without a Range request");
+  }
+  if (range !== undefined && !isAskedFor(request.range, range)) {
+    throw new PeerError("peer answered with another range");
   }
   const named = headers.get("docker-content-digest");
   const digest = named !== undefined && isDigest(named) ? named : undefined;
@@ -158,8 +265,29 @@ function check(response: HttpResponse, request: PeerRequest): CheckedAnswer {
     size: range?.size ?? contentLength,
     start: range?.start ?? 0,
     end: range?.end ?? contentLength - 1,
+    hasChunks: headers.has(CHUNKS_HEADER.toLowerCase()),
+    load: parseLoad(headers.get(LOAD_HEADER.toLowerCase())),
     response,
   };
+}
+
+function isAskedFor(
+  asked: string | undefined,
+  range: { start: number; end: number; size: number },
+): boolean {
+  const [first, last] = /^bytes=([0-9]*)-([0-9]*)$/.exec(asked ?? "")?.slice(1) ?? [];
+  if (first === undefined || last === undefined) return false;
+  const { start, end, size } = range;
+  if (first === "") return start === Math.max(0, size - Number(last)) && end === size - 1;
+  return start === Number(first) && end === Math.min(size - 1, last === "" ? size : Number(last));
+}
+
+function parseLoad(text: string | undefined): number | undefined {
+  return /^(?:0(?:\.[0-9]{1,3})?|1)$/.test(text ?? "") ? Number(text) : undefined;
+}
+
+function retryAfterMs(text: string | undefined): number {
+  return /^[0-9]{1,4}$/.test(text ?? "") ? Number(text) * 1000 : DEFAULT_BUSY_MS;
 }
 
 function parseContentRange(

@@ -16,10 +16,15 @@ export interface RaceOptions<T> {
   readonly hedgeMs: number;
   /** Most candidates that are asked. */
   readonly maxAttempts: number;
-  /** Longest duration of all of it in milliseconds. */
+  /** Longest duration of all of it in milliseconds, unless somebody works on the answer. */
   readonly deadlineMs: number;
-  /** Asks one candidate. The signal is aborted when its answer is not wanted any more. */
-  readonly attempt: (peer: Peer, signal: AbortSignal) => Promise<T>;
+  /**
+   * Asks one candidate. The signal is aborted when its answer is not wanted any more; `isWorking` tells that the candidate
+   * works on the answer, which puts the deadline off.
+   */
+  readonly attempt: (peer: Peer, signal: AbortSignal, isWorking: () => void) => Promise<T>;
+  /** Called when a candidate is asked beside others. */
+  readonly onHedge?: () => void;
   /** Frees an answer that came too late to win. */
   readonly discard: (answer: T) => void;
   /** Ends the race. */
@@ -56,7 +61,13 @@ export async function race<T>(
   const failures: unknown[] = [];
   const over = new AbortController();
   const stop = () => over.abort();
-  const timer = setTimeout(stop, options.deadlineMs);
+  let timer = setTimeout(stop, options.deadlineMs);
+  let isOver = false;
+  const putOff = () => {
+    clearTimeout(timer);
+    if (isOver) return;
+    timer = setTimeout(stop, options.deadlineMs);
+  };
   options.signal?.addEventListener("abort", stop, { once: true });
   if (options.signal?.aborted) stop();
   let started = 0;
@@ -68,8 +79,9 @@ export async function race<T>(
           : candidates.take();
         if (peer !== undefined) {
           started += 1;
+          if (running.size > 0) options.onHedge?.();
           const abort = new AbortController();
-          const outcome = settle(abort, options.attempt(peer, abort.signal));
+          const outcome = settle(abort, options.attempt(peer, abort.signal, putOff));
           running.set(abort, { peer, outcome });
         }
       }
@@ -88,6 +100,7 @@ export async function race<T>(
     failures.push(new PeerError(`no peer answered within ${options.deadlineMs} ms`));
     return { won: false, failures };
   } finally {
+    isOver = true;
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", stop);
     for (const [abort, { outcome }] of running) {

@@ -144,7 +144,10 @@ Deno.test({
     assert.equal(fromUpstream.length, 1, "only the corrupt one");
     assert.match(fromUpstream[0]!, new RegExp(image.layers[0]!));
     assert.equal(await one.mirror.metric("kagami_verification_failures_total", "local"), 1);
-    await one.mirror.answers(404, blobPath(cluster, image) + "&unused");
+    // Asked as by a peer: of its own store.
+    const url = `${one.mirror.url}${blobPath(cluster, image)}`;
+    const head = await one.mirror.curl("-I", "-H", "X-Spegel-Mirrored: true", url);
+    assert.match(head, /^HTTP\/1.1 404 /);
   },
 });
 

@@ -19,6 +19,7 @@ import { UnavailableError } from "../../errors.ts";
 import type { ListenAddress } from "../../net/listen.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { sleep } from "../../sleep.ts";
+import { VERSION } from "../../version.ts";
 import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
 import { Forgotten } from "../forgotten.ts";
 import type { LookupOptions, Peer, Router, RouterStatus } from "../router.ts";
@@ -27,6 +28,7 @@ import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
 import { loadIdentity } from "./identity.ts";
 import { closest, type Positioned } from "./keyspace.ts";
 import { keyspacePosition, providerKey } from "./provider_key.ts";
+import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
 import { announceable, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
 import { encodeProvider } from "./provider_message.ts";
@@ -79,6 +81,8 @@ export interface Libp2pRouterOptions {
   readonly websocketAddr?: ListenAddress;
   /** Port of this node's registry, and of all peers' registries. */
   readonly registryPort: number;
+  /** Topology zone of this node, told to peers. */
+  readonly zone?: string;
   /** Folder that keeps the identity. */
   readonly dataDir?: string;
   readonly bootstrapper: Bootstrapper;
@@ -115,7 +119,12 @@ export async function createLibp2pRouter(options: Libp2pRouterOptions): Promise<
     });
   }
   log.info("router listens", { id: self.toString(), addresses: node.getMultiaddrs().map(String) });
-  return new Libp2pRouter({ ...options, node, records, now });
+  const infos = new NodeInfos(node as unknown as NodeInfoHost, {
+    version: VERSION,
+    ...(options.zone === undefined ? {} : { zone: options.zone }),
+  });
+  await infos.start();
+  return new Libp2pRouter({ ...options, node, records, infos, now });
 }
 
 async function createNode(options: {
@@ -178,6 +187,7 @@ async function createNode(options: {
 interface RouterParts extends Libp2pRouterOptions {
   readonly node: Node;
   readonly records: RecordStore;
+  readonly infos: NodeInfos;
   readonly now: () => number;
 }
 
@@ -189,6 +199,7 @@ class Libp2pRouter implements Router {
   /** Where this node lies in the keyspace. */
   readonly #position: Uint8Array;
   readonly #records: RecordStore;
+  readonly #infos: NodeInfos;
   readonly #registryPort: number;
   readonly #log: Logger;
   readonly #now: () => number;
@@ -209,6 +220,7 @@ class Libp2pRouter implements Router {
     this.#dht = parts.node.services.dht as unknown as Dht;
     this.#position = keyspacePosition(parts.node.peerId.toMultihash().bytes);
     this.#records = parts.records;
+    this.#infos = parts.infos;
     this.#registryPort = parts.registryPort;
     this.#log = parts.log;
     this.#now = parts.now;
@@ -321,7 +333,14 @@ class Libp2pRouter implements Router {
     const announced = info?.multiaddrs ?? await this.#storedAddresses(id);
     const addresses = rankAddresses(this.#node.getConnections(id), announced);
     if (addresses.length === 0) return undefined;
-    return { id: id.toString(), addresses, registryPort: this.#registryPort };
+    return this.#describe(id, addresses);
+  }
+
+  #describe(id: PeerId, addresses: readonly string[]): Peer {
+    const text = id.toString();
+    const zone = this.#infos.get(text)?.zone;
+    const registryPort = this.#registryPort;
+    return { id: text, addresses, registryPort, ...(zone === undefined ? {} : { zone }) };
   }
 
   async #storedAddresses(id: PeerId): Promise<Multiaddr[]> {
@@ -354,7 +373,7 @@ class Libp2pRouter implements Router {
     for (const { peerId } of this.#dht.routingTable.kb.toIterable()) {
       const addresses = rankAddresses(this.#node.getConnections(peerId), []);
       if (addresses.length === 0) continue;
-      peers.push({ id: peerId.toString(), addresses, registryPort: this.#registryPort });
+      peers.push(this.#describe(peerId, addresses));
     }
     return peers;
   }
@@ -427,6 +446,7 @@ class Libp2pRouter implements Router {
   }
 
   readonly #onConnect = (event: CustomEvent<PeerId>): void => {
+    void this.#infos.ask(event.detail, this.#abort.signal);
     this.#lost.delete(event.detail.toString());
   };
 
@@ -446,6 +466,7 @@ class Libp2pRouter implements Router {
     } catch {
       if (signal.aborted) return;
       await this.#miss(id);
+      this.#infos.delete(id.toString());
       await this.#dht.routingTable.remove(id).catch(() => {});
       this.#log.info("lost a peer", { id: id.toString(), peers: this.#dht.routingTable.size });
     }

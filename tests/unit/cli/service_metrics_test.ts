@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { createServiceMetrics } from "../../../lib/cli/service_metrics.ts";
-import { sha256Digest } from "../../../lib/oci/digest.ts";
 import { createMetrics } from "../../../lib/observability/metrics.ts";
 
 Deno.test("counters of rare failures start at zero, so that the first one is an increase", async () => {
@@ -15,9 +14,9 @@ Deno.test("counters of rare failures start at zero, so that the first one is an 
     'kagami_verification_failures_total{source="peer"} 0',
   ]);
   events.corrupt();
-  const digest = sha256Digest(new Uint8Array());
-  events.mirrorEvents.verificationFailed?.(digest);
-  events.mirrorEvents.verificationFailed?.(digest);
+  const peer = { id: "peer", addresses: ["10.0.0.1"], registryPort: 5000 };
+  events.mirrorEvents.verificationFailed?.(peer);
+  events.mirrorEvents.verificationFailed?.(peer);
   assert.deepEqual((await samples()).slice(1), [
     'kagami_verification_failures_total{source="local"} 1',
     'kagami_verification_failures_total{source="peer"} 2',

@@ -115,6 +115,8 @@ Deno.test("parseCommand() fills in all defaults of registry", () => {
     mirroredRegistries: [],
     registryFilters: [],
     defaultRegistry: "docker.io",
+    uploads: { maxStreams: 64, bytesPerSecond: 0 },
+    downloads: { maxStreams: 0, bytesPerSecond: 0 },
     resolveTimeoutMs: 20,
     resolveRetries: 3,
     debugWebEnabled: true,

@@ -41,7 +41,10 @@ async function sendTo(
       response.writeHead(200, { "Content-Length": String(reader.end - reader.start + 1) });
     };
     try {
-      await sender.send(response, reader, writeHead, (count) => sending.pieces.push(count));
+      await sender.send(response, reader, {
+        writeHead,
+        onSent: (count) => sending.pieces.push(count),
+      });
       await sender.end(response);
     } catch (error) {
       sending.error = error;

@@ -50,7 +50,7 @@ export function startFaultPeer(
     const match = /^bytes=([0-9]+)-([0-9]*)$/.exec(request.headers.get("range") ?? "");
     const isPart = match !== null && fault !== "200 to a range";
     const start = isPart ? Number(match[1]) : 0;
-    const end = isPart && match[2] ? Number(match[2]) : size - 1;
+    const end = isPart && match[2] ? Math.min(Number(match[2]), size - 1) : size - 1;
     let body = content.bytes.slice(start, end + 1);
     if (fault === "wrong bytes") body = body.map((byte) => byte ^ 0xff);
     const digest = fault === "wrong digest header" ? `sha256:${"0".repeat(64)}` : content.digest;

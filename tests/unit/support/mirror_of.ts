@@ -10,17 +10,23 @@ import { silentLogger } from "../../../lib/observability/logger.ts";
 import { MemoryNetwork, MemoryRouter } from "../../../lib/routing/memory_router.ts";
 import type { Peer, Router } from "../../../lib/routing/router.ts";
 import { Mirror, type MirrorOptions } from "../../../lib/transfer/mirror.ts";
+import { PeerBook } from "../../../lib/transfer/peer_book.ts";
 import { PeerClient } from "../../../lib/transfer/peer_client.ts";
 
 /** Time limits for peers that hang on purpose. */
-export const TEST_TIMEOUTS = { connectMs: 1000, headMs: 1000, stallMs: 150 } as const;
+export const TEST_TIMEOUTS = {
+  connectMs: 1000,
+  headMs: 1000,
+  interimMs: 5000,
+  stallMs: 150,
+} as const;
 
 /** A mirror with what it uses, and what it reported. */
 export interface TestMirror {
   readonly mirror: Mirror;
   readonly router: Router;
   readonly network: MemoryNetwork;
-  /** Names of events in their order, with the peer's identity or the digest. */
+  /** Names of events in their order, with the peer's identity. */
   readonly events: string[];
 }
 
@@ -55,12 +61,13 @@ export async function mirrorOf(
     resolveTimeoutMs: 200,
     resolveRetries: 3,
     log: silentLogger,
-    random: () => 0,
+    book: new PeerBook({ random: () => 0 }),
     events: {
       resolved: () => events.push("resolved"),
       peerFailed: (peer) => events.push(`failed ${peer.id}`),
       resumed: () => events.push("resumed"),
-      verificationFailed: (digest) => events.push(`wrong ${digest}`),
+      verificationFailed: (peer) => events.push(`wrong ${peer.id}`),
+      laneAdded: () => events.push("lane added"),
     },
     ...overrides,
   });

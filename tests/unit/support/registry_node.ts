@@ -6,13 +6,15 @@
 import { createFilter, type FilterOptions } from "../../../lib/oci/filter.ts";
 import { type Logger, silentLogger } from "../../../lib/observability/logger.ts";
 import type { Credentials } from "../../../lib/registry/basic_auth.ts";
-import { Registry } from "../../../lib/registry/registry.ts";
+import { TransferLimits, type TransferLimitsOptions } from "../../../lib/net/transfer_limits.ts";
+import { Registry, type RegistryOptions } from "../../../lib/registry/registry.ts";
 import { type Exchange, RegistryServer } from "../../../lib/registry/registry_server.ts";
 import type { BodySender } from "../../../lib/registry/send_body.ts";
 import { MemoryNetwork, MemoryRouter } from "../../../lib/routing/memory_router.ts";
 import type { Peer, Router } from "../../../lib/routing/router.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { Mirror } from "../../../lib/transfer/mirror.ts";
+import { PeerBook } from "../../../lib/transfer/peer_book.ts";
 import { PeerClient } from "../../../lib/transfer/peer_client.ts";
 import { type RawAnswer, RawClient } from "./raw_client.ts";
 import { TEST_TIMEOUTS } from "./mirror_of.ts";
@@ -33,6 +35,8 @@ export interface RegistryNodeOptions {
   readonly authorization?: string;
   readonly defaultRegistry?: string;
   readonly sender?: BodySender;
+  readonly uploads?: Partial<TransferLimitsOptions>;
+  readonly chunkList?: RegistryOptions["chunkList"];
   readonly requestHeadMs?: number;
   readonly maxConnections?: number;
   /** How long the node looks for a peer. */
@@ -85,7 +89,7 @@ export async function startRegistryNode(options: RegistryNodeOptions = {}): Prom
     resolveTimeoutMs: options.resolveTimeoutMs ?? 200,
     resolveRetries: 3,
     log,
-    random: () => 0,
+    book: new PeerBook({ random: () => 0 }),
   });
   const exchanges: Exchange[] = [];
   let inFlight = 0;
@@ -96,6 +100,8 @@ export async function startRegistryNode(options: RegistryNodeOptions = {}): Prom
       mirror,
       filter: createFilter({ mirroredRegistries: [], registryFilters: [], ...options.filter }),
       defaultRegistry: options.defaultRegistry ?? "docker.io",
+      uploads: new TransferLimits({ maxStreams: 0, bytesPerSecond: 0, ...options.uploads }),
+      chunkList: options.chunkList ?? (() => Promise.resolve(undefined)),
       ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
       log,
     }),

@@ -51,7 +51,6 @@ function candidatesOf(
 ): Candidates {
   return new Candidates({
     lookup: (signal) => lookup.run(signal),
-    random: () => 0,
     ...options,
   });
 }
@@ -104,20 +103,21 @@ Deno.test("Candidates.take() does not wait", async () => {
   candidates.close();
 });
 
-Deno.test("Candidates.take() chooses at random among all known peers", async () => {
+Deno.test("Candidates.take() lets choose among all known peers", async () => {
   const lookup = new Lookup();
-  const numbers = [0.99, 0.5, 0];
-  const candidates = candidatesOf(lookup, { random: () => numbers.shift() ?? 0 });
+  const candidates = candidatesOf(lookup, { choose: (peers) => peers.length - 1 });
   lookup.push("a", "b", "c");
   await sleep(0);
+  assert.equal(candidates.available, 3);
+  assert.deepEqual(candidates.known(2).map(({ id }) => id), ["a", "b"]);
   const taken = [candidates.take(), candidates.take(), candidates.take()];
   assert.deepEqual(taken.map((taken) => taken?.id), ["c", "b", "a"]);
   candidates.close();
 });
 
-Deno.test("Candidates hands out suspects only when the lookup has ended and nobody else is left", async () => {
+Deno.test("Candidates hands out last resorts only when the lookup has ended and nobody else is left", async () => {
   const lookup = new Lookup();
-  const candidates = candidatesOf(lookup, { isSuspect: ({ id }) => id === "bad" });
+  const candidates = candidatesOf(lookup, { isLastResort: ({ id }) => id === "bad" });
   lookup.push("bad", "good");
   await sleep(0);
   assert.equal(candidates.take()?.id, "good");
@@ -127,9 +127,9 @@ Deno.test("Candidates hands out suspects only when the lookup has ended and nobo
   assert.equal(candidates.take(), undefined);
 });
 
-Deno.test("Candidates.next() falls back to a suspect when its time is up", async () => {
+Deno.test("Candidates.next() falls back to a last resort when its time is up", async () => {
   const lookup = new Lookup();
-  const candidates = candidatesOf(lookup, { isSuspect: () => true });
+  const candidates = candidatesOf(lookup, { isLastResort: () => true });
   lookup.push("bad");
   assert.equal((await candidates.next(5))?.id, "bad");
   candidates.close();

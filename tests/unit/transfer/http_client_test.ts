@@ -16,7 +16,7 @@ function request(port: number, overrides: Partial<HttpRequest> = {}): HttpReques
     method: "GET",
     target: "/v2/",
     headers: { "X-Test": "1" },
-    timeouts: { connectMs: 2000, headMs: 2000, stallMs: 2000 },
+    timeouts: { connectMs: 2000, headMs: 2000, interimMs: 5000, stallMs: 2000 },
     ...overrides,
   };
 }
@@ -93,7 +93,7 @@ Deno.test("httpRequest() reports a body that ends early", async () => {
 
 Deno.test("httpRequest() gives up on a peer that sends no head, naming it", async () => {
   await using server = startRawServer((_, connection) => untilClosed(connection));
-  const timeouts = { connectMs: 2000, headMs: 30, stallMs: 2000 };
+  const timeouts = { connectMs: 2000, headMs: 30, interimMs: 5000, stallMs: 2000 };
   await assert.rejects(httpRequest(request(server.port, { timeouts })), (error) => {
     return error instanceof PeerError &&
       error.message === `peer 127.0.0.1:${server.port} sent no response head within 30 ms`;
@@ -105,7 +105,7 @@ Deno.test("httpRequest() gives up on a body that stalls", async () => {
     await send(connection, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
     await untilClosed(connection);
   });
-  const timeouts = { connectMs: 2000, headMs: 2000, stallMs: 30 };
+  const timeouts = { connectMs: 2000, headMs: 2000, interimMs: 5000, stallMs: 30 };
   const response = await httpRequest(request(server.port, { timeouts }));
   await assert.rejects(readBody(response), /sent no byte of the body within 30 ms/);
 });

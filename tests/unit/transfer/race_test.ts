@@ -13,7 +13,6 @@ function candidatesOf(...ids: string[]): Candidates {
       await Promise.resolve();
       yield* ids.map((id): Peer => ({ id, addresses: ["10.0.0.1"], registryPort: 5000 }));
     },
-    random: () => 0,
   });
 }
 
@@ -85,7 +84,7 @@ Deno.test("race() still takes a slow one that answers after all", async () => {
     hedgeMs: 5,
     attempt(peer, signal) {
       if (peer.id === "b") slow.resolve("from a");
-      return started.attempt(peer, signal);
+      return started.attempt(peer, signal, () => {});
     },
   });
   const started = plan({ a: slow.promise, b: NEVER }).options;

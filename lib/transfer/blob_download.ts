@@ -1,0 +1,559 @@
+/**
+ * Brings a blob, or a part of one, from peers: chunk by chunk, checked before it is passed on, from one peer or from
+ * several at the same time, and on from the next byte when one fails.
+ *
+ * The chunks of the content are handed out in order. A *lane* is a peer that delivers: it is given a run of chunks, asks
+ * for their range, and fills one chunk after the other. At first one lane has all of the content in one answer. If more
+ * peers make it faster ({@linkcode LaneScaling}), the content is divided into short runs, which lanes take in turn;
+ * they may be ahead of the reader by a window only, so that memory is bounded. What a lane that fails has not delivered
+ * goes to the next one.
+ *
+ * @module
+ */
+import type { Hash } from "node:crypto";
+import { KagamiError, PeerError, VerificationError } from "../errors.ts";
+import { CHUNK_SIZE, type ChunkList } from "../oci/chunk_list.ts";
+import { type Digest, hasherFor, splitDigest } from "../oci/digest.ts";
+import type { Peer } from "../routing/router.ts";
+import type { ByteRange, ContentReader } from "../store/store.ts";
+import { type ChunkBuffers, GUARANTEED_CHUNK_BUFFERS } from "./chunk_buffers.ts";
+import { LaneScaling } from "./lane_scaling.ts";
+import type { PeerAnswer } from "./peer_client.ts";
+
+/** Chunks that a single peer may be ahead of the reader. */
+export const SINGLE_WINDOW = 4;
+
+/** Chunks that several peers together may be ahead of the reader. */
+export const SWARM_WINDOW = 16;
+
+/** Chunks that a peer is asked for at once when several deliver. */
+export const RUN_LENGTH = 4;
+
+/** How often a download is looked after, in milliseconds. */
+export const TICK_MS = 50;
+
+/**
+ * How long the reader may wait for the next chunk before its peer counts as too slow and another one goes on, in
+ * milliseconds: a multiple of what a chunk has taken so far, within bounds.
+ */
+export const PATIENCE = { factor: 8, leastMs: 500, mostMs: 3000, initialMs: 1000 } as const;
+
+/** The same when there is no other peer: less than a chunk in this time is no use to anybody. */
+export const LAST_PATIENCE_MS = 8000;
+
+/** Wrong chunks after which a download is given up. */
+export const MAX_WRONG_CHUNKS = 3;
+
+/** What a download needs of the mirror. All of these may be called while the reader is being read. */
+export interface DownloadSource {
+  /**
+   * Asks a certain peer.
+   *
+   * @param peer Whom.
+   * @param range The bytes that are wanted.
+   */
+  ask(peer: Peer, range: ByteRange): Promise<PeerAnswer>;
+  /**
+   * Finds a peer that goes on. Fails when there is none.
+   *
+   * @param range The bytes that are wanted.
+   */
+  another(range: ByteRange): Promise<PeerAnswer>;
+  /** Takes a further peer that is known, if there is one. */
+  spare(): Peer | undefined;
+  /** Whether {@linkcode spare} would give one. */
+  hasSpare(): boolean;
+  /** A peer is not needed any more, and may be asked again. */
+  release(peer: Peer): void;
+  /** Waits until so many bytes more may come. */
+  pace(bytes: number): Promise<void> | undefined;
+  /** A peer failed; `progressed` tells whether it brought something before. */
+  failed(peer: Peer, error: unknown, progressed: boolean): void;
+  /** A body begins to come from a peer, and is over. */
+  started(peer: Peer): void;
+  ended(peer: Peer): void;
+  /** A peer goes on where another one failed. */
+  resumed(): void;
+  /** What comes is wrong whoever brings it, or has been handed out: only a broken connection is left. */
+  poisoned(error: VerificationError): void;
+  /** The download was closed. */
+  closed(): void;
+}
+
+/** Options of {@linkcode BlobDownload}. */
+export interface BlobDownloadOptions {
+  readonly digest: Digest;
+  /** The answer to start with. Its range is the one that is fetched. */
+  readonly first: PeerAnswer;
+  /** Part of it that is wanted. */
+  readonly range: ByteRange;
+  /** Tells right chunks from wrong ones; undefined if nobody has a list. Never rejects. */
+  readonly chunks: Promise<ChunkList | undefined>;
+  readonly source: DownloadSource;
+  readonly buffers: ChunkBuffers;
+  /** Monotonic clock in milliseconds. */
+  readonly now: () => number;
+}
+
+interface Chunk {
+  readonly index: number;
+  /** Place of its first byte in the content. */
+  readonly start: number;
+  readonly length: number;
+  readonly buffer: Uint8Array;
+  filled: number;
+  /** True when it is complete and does not contradict the list. */
+  isReady: boolean;
+  /** True when the digest up to its end has been checked, as far as that is possible. */
+  isConfirmed: boolean;
+  /** Who brought the end of it. */
+  peer: Peer;
+}
+
+/** Chunks from one index up to, but not including, another. */
+interface Run {
+  from: number;
+  to: number;
+}
+
+interface Lane {
+  readonly peer: Peer;
+  answer: PeerAnswer | undefined;
+  /** What is still to be filled by this lane. */
+  readonly run: Run;
+  hasProgressed: boolean;
+  /** True if it is to end after its run. */
+  isRetired: boolean;
+  /** Why it was cut off. */
+  cutOff?: PeerError;
+}
+
+/** Reader of a blob that comes from peers. */
+export class BlobDownload implements ContentReader {
+  readonly size: number;
+  readonly start: number;
+  readonly end: number;
+  readonly #options: BlobDownloadOptions;
+  readonly #fetched: ByteRange;
+  readonly #lanes = new Set<Lane>();
+  /** What no lane is to fill at the moment, in order. */
+  #gaps: Run[] = [];
+  readonly #chunks = new Map<number, Chunk>();
+  /** Digest of all that was confirmed; undefined for a part of a content. */
+  #hash: Hash | undefined;
+  /** Next byte to hand out. */
+  #position: number;
+  #lent: Chunk | undefined;
+  #change = Promise.withResolvers<void>();
+  #failure: unknown;
+  #isReplacing = false;
+  #isClosed = false;
+  #wrongChunks = 0;
+  readonly #scaling = new LaneScaling();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #bytes = 0;
+  #waitedMs = 0;
+  #waitingSince: number | undefined;
+  #chunkMs: number | undefined;
+
+  /**
+   * @param options The first answer, and where to get more.
+   */
+  constructor(options: BlobDownloadOptions) {
+    const { first, range, digest } = options;
+    this.#options = options;
+    this.size = first.size;
+    this.start = range.start;
+    this.end = range.end;
+    this.#fetched = { start: first.start, end: first.end };
+    this.#position = range.start;
+    if (first.start === 0 && range.end === first.size - 1) this.#hash = hasherFor(digest);
+    const run = { from: indexOf(first.start), to: indexOf(first.end) + 1 };
+    if (first.size > 0) this.#begin(first.peer, run, first);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /** Number of peers that deliver now. */
+  get lanes(): number {
+    return this.#lanes.size;
+  }
+
+  /**
+   * Hands out the next bytes without copying them.
+   *
+   * @returns The bytes, to be left alone after the next call; undefined at the end.
+   * @throws {VerificationError} If the content is wrong. Its end has not been handed out.
+   * @throws {PeerError} If no peer goes on.
+   */
+  async next(): Promise<Uint8Array | undefined> {
+    this.#takeBack();
+    while (true) {
+      if (this.#isClosed) throw new PeerError("reader was closed");
+      if (this.#failure instanceof VerificationError) throw this.#failure;
+      if (this.#position > this.end) {
+        this.#confirmEmpty();
+        return undefined;
+      }
+      const chunk = this.#chunks.get(indexOf(this.#position));
+      if (chunk?.isReady && this.#confirm(chunk)) return this.#lend(chunk);
+      if (this.#failure !== undefined) throw this.#failure;
+      if (chunk?.isReady) continue;
+      await this.#wait();
+    }
+  }
+
+  async read(into: Uint8Array): Promise<number> {
+    if (this.#rest.length === 0) {
+      const bytes = await this.next();
+      if (bytes === undefined) return 0;
+      this.#rest = bytes;
+    }
+    const part = this.#rest.subarray(0, into.length);
+    into.set(part);
+    this.#rest = this.#rest.subarray(part.length);
+    return part.length;
+  }
+
+  /** What {@linkcode read} has not copied yet of the bytes handed out last. */
+  #rest: Uint8Array = new Uint8Array();
+
+  /**
+   * Ends the download with an error: nothing of it can be trusted.
+   *
+   * @param error What the reader is told.
+   */
+  fail(error: VerificationError): void {
+    if (this.#isClosed || this.#failure !== undefined) return;
+    this.#options.source.poisoned(error);
+    this.#failure = error;
+    this.#wake();
+  }
+
+  close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true;
+      clearInterval(this.#timer);
+      this.#options.source.closed();
+      for (const lane of this.#lanes) lane.answer?.response.close();
+      // What is being written to a client or filled by a peer may still be in use.
+      if (this.#lent !== undefined) this.#options.buffers.give(this.#lent.buffer, false);
+      for (const chunk of this.#chunks.values()) {
+        this.#options.buffers.give(chunk.buffer, chunk.isReady);
+      }
+      this.#chunks.clear();
+      this.#wake();
+    }
+    return Promise.resolve();
+  }
+
+  // Handing out
+
+  #lend(chunk: Chunk): Uint8Array {
+    const from = this.#position - chunk.start;
+    const to = Math.min(chunk.length, this.end + 1 - chunk.start);
+    this.#position = chunk.start + to;
+    this.#chunks.delete(chunk.index);
+    this.#lent = chunk;
+    this.#wake();
+    return chunk.buffer.subarray(from, to);
+  }
+
+  #takeBack(): void {
+    if (this.#lent === undefined) return;
+    this.#options.buffers.give(this.#lent.buffer);
+    this.#lent = undefined;
+    this.#rest = new Uint8Array();
+    this.#wake();
+  }
+
+  async #wait(): Promise<void> {
+    const startedAt = this.#options.now();
+    this.#waitingSince ??= startedAt;
+    await this.#change.promise;
+    this.#waitedMs += this.#options.now() - startedAt;
+    // The wait for one chunk is interrupted by changes that concern others.
+    if (this.#chunks.get(indexOf(this.#position))?.isReady) this.#waitingSince = undefined;
+  }
+
+  // Checking
+
+  /** Checks the digest up to the end of a chunk, before a byte of it is handed out. */
+  #confirm(chunk: Chunk): boolean {
+    if (this.#hash === undefined || chunk.isConfirmed) return true;
+    const hash = this.#hash.copy().update(bytesOf(chunk));
+    const isLast = chunk.start + chunk.length === this.size;
+    const expected = isLast
+      ? splitDigest(this.#options.digest).hex
+      : this.#list?.prefixOf(chunk.index);
+    if (expected === undefined || hash.copy().digest("hex") === expected) {
+      this.#hash = hash;
+      chunk.isConfirmed = true;
+      return true;
+    }
+    this.#refuse(chunk);
+    return false;
+  }
+
+  /** The chunk that does not fit comes once more, from another peer, unless the fault may lie in what has left. */
+  #refuse(chunk: Chunk): void {
+    const { digest, source } = this.#options;
+    const error = new VerificationError(`bytes for ${digest} do not match it`);
+    this.#discard(chunk);
+    source.failed(chunk.peer, error, false);
+    this.#wrongChunks += 1;
+    const hasLeft = this.#list === undefined && chunk.start > this.start;
+    if (hasLeft || this.#wrongChunks >= MAX_WRONG_CHUNKS) return this.fail(error);
+    this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
+    this.#wake();
+  }
+
+  #confirmEmpty(): void {
+    if (this.size > 0 || this.#hash === undefined) return;
+    if (this.#hash.copy().digest("hex") === splitDigest(this.#options.digest).hex) return;
+    throw new VerificationError(`empty content does not match ${this.#options.digest}`);
+  }
+
+  #list: ChunkList | undefined;
+
+  /** Checks a chunk as it comes; out of order only its CRC can tell. */
+  async #check(chunk: Chunk, lane: Lane): Promise<void> {
+    this.#list = await this.#options.chunks;
+    const isWhole = chunk.length === Math.min(CHUNK_SIZE, this.size - chunk.index * CHUNK_SIZE);
+    if (this.#list === undefined || !isWhole || this.#list.matches(chunk.index, bytesOf(chunk))) {
+      return;
+    }
+    chunk.filled = 0;
+    this.#wrongChunks += 1;
+    throw new VerificationError(
+      `peer ${lane.answer?.address} delivered a wrong chunk of ${this.#options.digest}`,
+    );
+  }
+
+  // Lanes
+
+  #begin(peer: Peer, run: Run, answer?: PeerAnswer): void {
+    const lane: Lane = { peer, answer, run, hasProgressed: false, isRetired: false };
+    this.#lanes.add(lane);
+    void this.#drive(lane);
+  }
+
+  /** Runs a lane until there is nothing left for it, or it fails. */
+  async #drive(lane: Lane): Promise<void> {
+    const { source } = this.#options;
+    source.started(lane.peer);
+    try {
+      while (!this.#isClosed) {
+        if (lane.run.from >= lane.run.to && !await this.#nextRun(lane)) break;
+        const chunk = await this.#reserve(lane);
+        if (chunk === undefined) break;
+        await this.#fill(lane, chunk);
+        lane.run.from += 1;
+        this.#wake();
+      }
+      lane.answer?.response.close();
+      this.#lanes.delete(lane);
+      if (!this.#isClosed) source.release(lane.peer);
+    } catch (error) {
+      lane.answer?.response.close();
+      this.#lanes.delete(lane);
+      if (!this.#isClosed) this.#onFailed(lane, lane.cutOff ?? error);
+    } finally {
+      source.ended(lane.peer);
+      this.#wake();
+    }
+  }
+
+  /** Gives a lane its next run, and asks its peer for it. False if there is nothing left to do. */
+  async #nextRun(lane: Lane): Promise<boolean> {
+    lane.answer?.response.close();
+    lane.answer = undefined;
+    while (!this.#isClosed && !lane.isRetired && this.#gaps.length > 0) {
+      const run = this.#takeRun();
+      if (run === undefined) {
+        await this.#change.promise;
+        continue;
+      }
+      Object.assign(lane.run, run);
+      const answer = await this.#options.source.ask(lane.peer, this.#rangeOf(run));
+      if (this.#isClosed) answer.response.close();
+      lane.answer = answer;
+      return true;
+    }
+    return false;
+  }
+
+  #takeRun(): Run | undefined {
+    const [gap] = this.#gaps;
+    if (gap === undefined) return undefined;
+    const isAlone = this.#lanes.size <= 1;
+    const limit = isAlone ? gap.to : indexOf(this.#position) + SWARM_WINDOW;
+    const to = isAlone ? gap.to : Math.min(gap.to, gap.from + RUN_LENGTH, limit);
+    if (gap.from >= to) return undefined; // Too far ahead of the reader.
+    const run = { from: gap.from, to };
+    gap.from = to;
+    if (gap.from >= gap.to) this.#gaps.shift();
+    return run;
+  }
+
+  /** The chunk that a lane is to fill next; waits until there is memory for it. */
+  async #reserve(lane: Lane): Promise<Chunk | undefined> {
+    while (!this.#isClosed && lane.run.from < lane.run.to) {
+      const index = lane.run.from;
+      const begun = this.#chunks.get(index);
+      if (begun !== undefined) return begun;
+      const head = indexOf(this.#position);
+      const window = this.#lanes.size > 1 ? SWARM_WINDOW : SINGLE_WINDOW;
+      const own = this.#chunks.size + (this.#lent === undefined ? 0 : 1);
+      const buffer = index < head + window
+        ? this.#options.buffers.take(index === head || own < GUARANTEED_CHUNK_BUFFERS)
+        : undefined;
+      if (buffer !== undefined) return this.#newChunk(index, buffer, lane.peer);
+      await this.#change.promise;
+    }
+    return undefined;
+  }
+
+  #newChunk(index: number, buffer: Uint8Array, peer: Peer): Chunk {
+    const start = Math.max(this.#fetched.start, index * CHUNK_SIZE);
+    const end = Math.min(this.#fetched.end, (index + 1) * CHUNK_SIZE - 1);
+    const length = end - start + 1;
+    const state = { filled: 0, isReady: false, isConfirmed: false };
+    const chunk = { index, start, length, buffer, peer, ...state };
+    this.#chunks.set(index, chunk);
+    return chunk;
+  }
+
+  async #fill(lane: Lane, chunk: Chunk): Promise<void> {
+    const startedAt = this.#options.now();
+    chunk.peer = lane.peer;
+    while (chunk.filled < chunk.length) {
+      const free = chunk.buffer.subarray(chunk.filled, chunk.length);
+      const count = await lane.answer!.response.read(free);
+      if (count === 0) throw new PeerError("body ended early");
+      if (this.#isClosed) return;
+      chunk.filled += count;
+      this.#bytes += count;
+      lane.hasProgressed = true;
+    }
+    const tookMs = this.#options.now() - startedAt;
+    await this.#check(chunk, lane);
+    await this.#options.source.pace(chunk.length);
+    chunk.isReady = true;
+    this.#chunkMs = this.#chunkMs === undefined ? tookMs : this.#chunkMs * 0.8 + tookMs * 0.2;
+  }
+
+  #onFailed(lane: Lane, error: unknown): void {
+    const { source, digest } = this.#options;
+    this.#giveBack(lane.run);
+    source.failed(lane.peer, error, lane.hasProgressed);
+    if (!(error instanceof KagamiError)) this.#failure ??= error;
+    if (this.#wrongChunks >= MAX_WRONG_CHUNKS) {
+      this.fail(new VerificationError(`peers deliver wrong bytes for ${digest}`));
+    }
+  }
+
+  #giveBack(run: Run): void {
+    if (run.from < run.to) this.#gaps.push({ from: run.from, to: run.to });
+    this.#gaps.sort((a, b) => a.from - b.from);
+  }
+
+  /** Drops what was filled, so that it is fetched anew. */
+  #discard(chunk: Chunk): void {
+    this.#chunks.delete(chunk.index);
+    this.#options.buffers.give(chunk.buffer);
+  }
+
+  /** Bytes of a run that are still missing: a chunk that was begun goes on where it ended. */
+  #rangeOf(run: Run): ByteRange {
+    const begun = this.#chunks.get(run.from);
+    const start = begun === undefined
+      ? Math.max(this.#fetched.start, run.from * CHUNK_SIZE)
+      : begun.start + begun.filled;
+    return { start, end: Math.min(this.#fetched.end, run.to * CHUNK_SIZE - 1) };
+  }
+
+  // Looking after it
+
+  #wake(): void {
+    const { resolve } = this.#change;
+    this.#change = Promise.withResolvers();
+    resolve();
+    const isStuck = this.#lanes.size === 0 && this.#gaps.length > 0 && this.#failure === undefined;
+    if (isStuck && !this.#isClosed && !this.#isReplacing) void this.#replace();
+  }
+
+  /** Finds a peer that goes on when none is left. */
+  async #replace(): Promise<void> {
+    this.#isReplacing = true;
+    const gap = this.#gaps.shift()!;
+    const range = this.#rangeOf(gap);
+    try {
+      const answer = await this.#options.source.another(range);
+      if (this.#isClosed) return answer.response.close();
+      this.#options.source.resumed();
+      this.#begin(answer.peer, gap, answer);
+    } catch (error) {
+      this.#failure = error;
+    } finally {
+      this.#isReplacing = false;
+      this.#wake();
+    }
+  }
+
+  #tick(): void {
+    this.#cutOffSlowLane();
+    const advice = this.#scaling.advise({
+      now: this.#options.now(),
+      bytes: this.#bytes,
+      left: this.#fetched.end + 1 - this.#position,
+      waitedMs: this.#waitedMs,
+      lanes: this.#lanes.size,
+      hasSpare: this.#options.source.hasSpare() && !this.#isReplacing,
+    });
+    if (advice === "add") this.#addLane();
+    // The one that was added last.
+    if (advice === "drop") [...this.#lanes].at(-1)!.isRetired = true;
+    // Memory may have become free elsewhere.
+    this.#wake();
+  }
+
+  #addLane(): void {
+    const peer = this.#options.source.spare();
+    if (peer === undefined) return;
+    for (const { run } of this.#lanes) {
+      const to = run.from + RUN_LENGTH;
+      if (run.to <= to) continue;
+      this.#giveBack({ from: to, to: run.to });
+      run.to = to;
+    }
+    this.#begin(peer, { from: 0, to: 0 });
+  }
+
+  /** Ends the lane that the reader waits for, if that has gone on for too long. */
+  #cutOffSlowLane(): void {
+    if (this.#waitingSince === undefined) return;
+    const waitedMs = this.#options.now() - this.#waitingSince;
+    const { factor, leastMs, mostMs, initialMs } = PATIENCE;
+    const expectedMs = this.#chunkMs === undefined ? initialMs : this.#chunkMs * factor;
+    const patienceMs = this.#lanes.size > 1 || this.#options.source.hasSpare()
+      ? Math.min(mostMs, Math.max(leastMs, expectedMs))
+      : LAST_PATIENCE_MS;
+    if (waitedMs < patienceMs) return;
+    const head = indexOf(this.#position);
+    const lane = [...this.#lanes].find(({ run }) => run.from <= head && head < run.to);
+    if (lane?.answer === undefined || lane.cutOff !== undefined) return;
+    lane.cutOff = new PeerError(
+      `peer ${lane.answer.address} brought no chunk within ${Math.round(waitedMs)} ms`,
+    );
+    this.#waitingSince = this.#options.now();
+    lane.answer.response.close();
+  }
+}
+
+function indexOf(position: number): number {
+  return Math.floor(position / CHUNK_SIZE);
+}
+
+function bytesOf(chunk: Chunk): Uint8Array {
+  return chunk.buffer.subarray(0, chunk.length);
+}
