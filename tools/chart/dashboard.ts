@@ -109,6 +109,18 @@ const GRAPHS: readonly Panel[] = [
     queries: [
       ["answers of peers that failed", `sum(rate(kagami_peer_failures_total{${OURS}}${RATE}))`],
       ["bodies continued elsewhere", `sum(rate(kagami_transfer_resumes_total{${OURS}}${RATE}))`],
+      ["peers asked beside a slow one", `sum(rate(kagami_transfer_hedges_total{${OURS}}${RATE}))`],
+    ],
+  },
+  {
+    title: "Load on peers",
+    unit: "ops",
+    queries: [
+      ["requests refused by busy peers", `sum(rate(kagami_peer_busy_total{${OURS}}${RATE}))`],
+      [
+        "further peers for one content",
+        `sum(rate(kagami_transfer_lanes_added_total{${OURS}}${RATE}))`,
+      ],
     ],
   },
 ];

@@ -91,11 +91,23 @@ function stringMap(description: string): Value {
   return value({ type: "object", additionalProperties: { type: "string" } }, {}, description);
 }
 
-function portOf(option: { readonly default: string }): number {
+/** What the chart takes of an option of the program. */
+type ProgramOption = { readonly default: string; readonly help: string };
+
+function portOf(option: ProgramOption): number {
   return parseListenAddress(option.default).port;
 }
 
+function numberOf(option: ProgramOption): Value {
+  return integer(0, Number(option.default), option.help);
+}
+
+function rateOf(option: ProgramOption): Value {
+  return pattern(RATE, option.default, option.help);
+}
+
 const DURATION = "^([0-9]+(\\.[0-9]+)?(h|ms|m|s|us|µs|ns))+$";
+const RATE = "^[0-9]{1,12}(\\.[0-9]{1,6})?([kMG]|[KMG]i)?B?$";
 const PATH = "^/[^:]*$";
 
 /** What every container of the chart is denied. */
@@ -265,6 +277,10 @@ export const VALUES: Section = {
       REGISTRY_OPTIONS.mirrorResolveTimeout.default,
       REGISTRY_OPTIONS.mirrorResolveTimeout.help,
     ),
+    mirrorMaxUploads: numberOf(REGISTRY_OPTIONS.mirrorMaxUploads),
+    mirrorUploadRate: rateOf(REGISTRY_OPTIONS.mirrorUploadRate),
+    mirrorMaxDownloads: numberOf(REGISTRY_OPTIONS.mirrorMaxDownloads),
+    mirrorDownloadRate: rateOf(REGISTRY_OPTIONS.mirrorDownloadRate),
     containerdSock: pattern(
       PATH,
       REGISTRY_OPTIONS.containerdSock.default,
