@@ -38,7 +38,7 @@ export type StoreConfig =
 export type BootstrapConfig =
   | { readonly kind: "static"; readonly peers: readonly string[] }
   | { readonly kind: "dns"; readonly domain: string }
-  | { readonly kind: "http"; readonly addr?: ListenAddress; readonly peer: string }
+  | { readonly kind: "http"; readonly addr?: ListenAddress; readonly peer?: string }
   | { readonly kind: "kubernetes"; readonly namespace?: string; readonly lease: string };
 
 /** Bounds on transfers in one direction; 0 for none. */
@@ -63,6 +63,7 @@ export interface RegistryConfig {
   readonly registryFilters: readonly RegExp[];
   readonly defaultRegistry: string;
   readonly resolveTimeoutMs: number;
+  /** Infinity for no limit. */
   readonly resolveRetries: number;
   readonly uploads: TransferConfig;
   readonly downloads: TransferConfig;
@@ -235,7 +236,7 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     registryFilters: values.registryFilters,
     defaultRegistry: values.defaultRegistry!,
     resolveTimeoutMs: values.mirrorResolveTimeout!,
-    resolveRetries: values.mirrorResolveRetries!,
+    resolveRetries: values.mirrorResolveRetries! || Infinity,
     uploads: {
       maxStreams: values.mirrorMaxUploads!,
       bytesPerSecond: values.mirrorUploadRate!,
@@ -288,9 +289,9 @@ function bootstrapConfig(values: RegistryValues): BootstrapConfig {
     return { kind, domain: needed(dnsBootstrapDomain, values.dnsBootstrapDomain, because) };
   }
   if (kind === "http") {
-    const { httpBootstrapAddr: addr, httpBootstrapPeer } = values;
-    const peer = needed(REGISTRY_OPTIONS.httpBootstrapPeer, httpBootstrapPeer, because);
-    return { kind, ...(addr ? { addr } : {}), peer };
+    const { httpBootstrapAddr: addr, httpBootstrapPeer: peer } = values;
+    if (!addr) needed(REGISTRY_OPTIONS.httpBootstrapPeer, peer, `${because} without an address`);
+    return { kind, ...(addr ? { addr } : {}), ...(peer === undefined ? {} : { peer }) };
   }
   const namespace = values.kubernetesBootstrapNamespace;
   return {

@@ -163,9 +163,9 @@ export const REGISTRY_OPTIONS = {
   ),
   mirrorResolveRetries: option(
     "mirror-resolve-retries",
-    integer(1),
+    integer(0),
     "3",
-    "Most peers that are asked for one content.",
+    "Most peers that are asked for one content; 0 for no limit.",
   ),
   mirrorMaxUploads: option(
     "mirror-max-uploads",
@@ -232,7 +232,7 @@ export const REGISTRY_OPTIONS = {
     "http-bootstrap-peer",
     httpUrl,
     "",
-    "URL of the peer that is asked at /id, for --bootstrap-kind http.",
+    "URL of the peer that is asked at /id, for --bootstrap-kind http; empty for a node that only answers.",
   ),
   staticBootstrapPeers: list(
     "static-bootstrap-peers",

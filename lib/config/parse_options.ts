@@ -99,7 +99,8 @@ function takeValues(
     values.push(rest.shift()!);
     if (!isList(option)) break;
   }
-  if (values.length === 0) {
+  // A template that has none for a list leaves the flag alone.
+  if (values.length === 0 && !isList(option)) {
     throw new ConfigError(`${label(option)} needs a value: ${option.parser.allowed}`);
   }
   return values;

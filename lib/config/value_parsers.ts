@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { translateGoRegExp } from "./go_regexp.ts";
 import { type ListenAddress, parseListenAddress } from "../net/listen.ts";
 import { LOG_LEVELS, type LogLevel } from "../observability/logger.ts";
 import { isRegistry } from "../oci/reference.ts";
@@ -69,18 +70,22 @@ const UNITS_MS: Readonly<Record<string, number>> = {
   s: 1000,
   ms: 1,
   us: 1e-3,
-  "µs": 1e-3,
+  "µs": 1e-3, // U+00B5, the micro sign.
+  "μs": 1e-3, // U+03BC, the Greek letter.
   ns: 1e-6,
 };
+
+const DURATION_PART = /([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|m|s|us|µs|μs|ns)/g;
 
 /** Duration as Go writes it (`20ms`, `1m30s`), in milliseconds. */
 export const duration: ValueParser<number> = {
   allowed: "a duration such as 20ms, 2s or 1m30s",
   parse(text) {
-    if (text === "0") return 0;
-    if (!/^(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|m|s|us|µs|ns))+$/.test(text)) return undefined;
+    const [, unsigned = ""] = /^\+?(.*)$/.exec(text) ?? [];
+    if (unsigned === "0") return 0;
+    if (unsigned === "" || unsigned.replaceAll(DURATION_PART, "") !== "") return undefined;
     let total = 0;
-    for (const [, value, unit] of text.matchAll(/([0-9.]+)(h|ms|m|s|us|µs|ns)/g)) {
+    for (const [, value, unit] of unsigned.matchAll(DURATION_PART)) {
       total += Number(value) * (UNITS_MS[unit ?? ""] ?? 0);
     }
     return total;
@@ -189,31 +194,8 @@ export const endpoint: ValueParser<{ readonly host: string; readonly port: numbe
   },
 };
 
-/** What Go writes in another way than JavaScript. */
-const GO_SYNTAX: Readonly<Record<string, string>> = {
-  "\\A": "(?<![\\s\\S])",
-  "\\z": "(?![\\s\\S])",
-  "\\a": "\\x07",
-  "(?P<": "(?<",
-};
-
-/** Go's forms that JavaScript would silently read as something else. */
-const ONLY_IN_GO = /^(?:\\[pPQEC]|\\x\{|\[:)/;
-
 /** Regular expression of Go, as far as JavaScript can express it. */
 export const goRegExp: ValueParser<RegExp> = {
-  allowed: "a regular expression of Go without \\p, \\Q, \\C, \\x{} and [:classes:], " +
-    "with the flags i, m and s only",
-  parse(text) {
-    const [, letters = "", source = ""] = /^(?:\(\?([ims]+)\))?(.*)$/s.exec(text) ?? [];
-    // Escapes are taken whole, so that an escaped backslash before a letter stays what it is.
-    const tokens = source.match(/\\x\{|\\[\s\S]|\[:\^?[a-z]+:\]|\(\?P<|[\s\S]/g) ?? [];
-    if (tokens.some((token) => ONLY_IN_GO.test(token))) return undefined;
-    try {
-      const translated = tokens.map((token) => GO_SYNTAX[token] ?? token).join("");
-      return new RegExp(translated, [...new Set(letters)].join(""));
-    } catch {
-      return undefined;
-    }
-  },
+  allowed: "a regular expression of Go without \\p and characters beyond U+FFFF",
+  parse: translateGoRegExp,
 };

@@ -268,7 +268,7 @@ export const VALUES: Section = {
       REGISTRY_OPTIONS.defaultRegistry.help,
     ),
     mirrorResolveRetries: integer(
-      1,
+      0,
       Number(REGISTRY_OPTIONS.mirrorResolveRetries.default),
       REGISTRY_OPTIONS.mirrorResolveRetries.help,
     ),

@@ -26,8 +26,8 @@ export const MAX_HTTP_BOOTSTRAP_BYTES = 64 * 1024;
 export interface HttpBootstrapperOptions {
   /** Where this node serves its own addresses; left out, it does not. */
   readonly addr?: ListenAddress;
-  /** URL of the peer to ask, without `/id`, e.g. `http://bootstrap:5002`. */
-  readonly peer: string;
+  /** URL of the peer to ask, without `/id`, e.g. `http://bootstrap:5002`; left out, the others come to this node. */
+  readonly peer?: string;
 }
 
 /** Asks a peer over HTTP, and tells this node's own addresses. */
@@ -64,7 +64,9 @@ export class HttpBootstrapper implements Bootstrapper {
 
   /** @inheritdoc */
   async peers(signal: AbortSignal): Promise<string[]> {
-    const url = `${this.#options.peer.replace(/\/+$/, "")}/id`;
+    const { peer } = this.#options;
+    if (peer === undefined) return [];
+    const url = `${peer.replace(/\/+$/, "")}/id`;
     try {
       const response = await fetch(url, {
         redirect: "error",

@@ -63,6 +63,11 @@ Deno.test("HttpBootstrapper answers nothing else", async () => {
   }
 });
 
+Deno.test("HttpBootstrapper without a peer to ask starts from nobody", async () => {
+  const addr = { host: "127.0.0.1", port: freePort() };
+  assert.deepEqual(await new HttpBootstrapper({ addr }).peers(NEVER), []);
+});
+
 Deno.test("HttpBootstrapper learns what another node answers, as that is now", async () => {
   let self = [`/ip4/10.0.0.7/tcp/5001/p2p/${ID}`];
   await using node = await serve(() => self);
