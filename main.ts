@@ -4,6 +4,7 @@
  * @module
  */
 import { runProgram } from "./lib/cli/command.ts";
+import { writeToStderr } from "./lib/observability/logger.ts";
 
 if (import.meta.main) {
   const abort = new AbortController();
@@ -15,7 +16,7 @@ if (import.meta.main) {
     env: Deno.env.toObject(),
     signal: abort.signal,
     stdout: (text) => void Deno.stdout.writeSync(encoder.encode(text)),
-    stderr: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
+    stderr: writeToStderr,
   });
   // Everything is closed by now; time limits of libp2p that have no use any more would hold the process for seconds.
   Deno.exit(code);

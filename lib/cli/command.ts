@@ -40,7 +40,7 @@ export async function runProgram(context: ProcessContext): Promise<number> {
   const level = "config" in command && "logLevel" in command.config
     ? command.config.logLevel
     : "INFO";
-  const log = createLogger({ level });
+  const log = createLogger({ level, write: context.stderr });
   try {
     return await runCommand(command, log, context);
   } catch (error) {

@@ -100,7 +100,7 @@ export async function runRegistry(
     log,
     observer: events.observer,
   });
-  const metricsServer = new MetricsServer(metrics);
+  const metricsServer = new MetricsServer(metrics, log);
   await metricsServer.listen(config.metricsAddr);
   stack.defer(() => metricsServer.close());
   const registryPort = await server.listen(config.registryAddr);

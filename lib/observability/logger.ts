@@ -38,13 +38,18 @@ export interface LoggerOptions {
 
 const encoder = new TextEncoder();
 
-function writeToStderr(line: string): void {
+/**
+ * Writes to standard error, all of it. Never throws: a standard error that is closed or full must not stop the service.
+ *
+ * @param line What to write.
+ */
+export function writeToStderr(line: string): void {
   const bytes = encoder.encode(line);
   let written = 0;
   try {
     while (written < bytes.length) written += Deno.stderr.writeSync(bytes.subarray(written));
   } catch {
-    // A closed or full standard error must never stop the service.
+    // Nowhere left to say it.
   }
 }
 
@@ -78,11 +83,9 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   function build(bound: LogFields): Logger {
     function line(level: LogLevel, message: string, fields: LogFields | undefined): void {
       if (LOG_LEVELS.indexOf(level) < threshold) return;
-      const record: Record<string, unknown> = { time: now().toISOString(), level, msg: message };
-      for (const source of [bound, fields ?? {}]) {
-        for (const [key, value] of Object.entries(source)) record[key] = plain(value);
-      }
-      write(JSON.stringify(record) + "\n");
+      const record = { time: now().toISOString(), level, msg: message, ...bound, ...fields };
+      // Errors and large numbers may also stand deeper within a field.
+      write(JSON.stringify(record, (_key, value) => plain(value)) + "\n");
     }
     return {
       enabled: (level) => LOG_LEVELS.indexOf(level) >= threshold,
