@@ -1,5 +1,6 @@
 /**
- * Runs everything: set-up, checks, and the tests of units, chart and integration. `deno task test` and `.ci/run` call it.
+ * Runs everything: set-up, checks, and the tests of units, chart, integration and interoperation. `deno task test` and
+ * `.ci/run` call it.
  *
  * Ends with a line `N passed, N failed[, N skipped]`, and with a code other than 0 if anything failed.
  *
@@ -10,7 +11,7 @@
 const DEBIAN_PACKAGES = ["containerd", "runc", "skopeo", "docker-registry", "iproute2", "curl"];
 
 /** Parts that can be run alone: `tests/run.ts unit`. */
-const PARTS = ["check", "unit", "chart", "integration"] as const;
+const PARTS = ["check", "unit", "chart", "integration", "interop"] as const;
 
 interface Counts {
   passed: number;
@@ -98,7 +99,7 @@ function readReport(xml: string): Counts {
 
 const wanted = Deno.args.length === 0 ? PARTS : PARTS.filter((part) => Deno.args.includes(part));
 
-if (wanted.includes("integration")) await installPackages();
+if (wanted.includes("integration") || wanted.includes("interop")) await installPackages();
 if (wanted.includes("check")) {
   await check("format", ["fmt", "--check"]);
   await check("lint", ["lint"]);
@@ -113,6 +114,7 @@ if (wanted.includes("check")) {
 if (wanted.includes("unit")) await test("tests/unit", ["--parallel"]);
 if (wanted.includes("chart")) await test("tests/chart", []);
 if (wanted.includes("integration")) await test("tests/integration", []);
+if (wanted.includes("interop")) await test("tests/interop", []);
 
 const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
 say(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);
