@@ -5,6 +5,7 @@
  */
 import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
+import { ClientGoneError } from "../registry/send_body.ts";
 import type { AdvertisedCounts } from "../sync/sync.ts";
 import type { MirrorEvents } from "../transfer/mirror.ts";
 
@@ -46,12 +47,14 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
   };
 
   const countContent = ({ answer, bytes, complete }: Exchange) => {
-    const { handler, path, source } = answer.facts;
+    const { handler, path, source, error } = answer.facts;
     if (source !== undefined) {
       counters.servedBytes.inc({ source: source === "local" ? "local" : "peer" }, bytes);
     }
     if (handler !== "mirror") return;
-    const isHit = source !== undefined && complete;
+    // containerd 2 fetches a layer in parts and hangs up after each: the peer has delivered all the same.
+    const hasDelivered = complete || (bytes > 0 && error instanceof ClientGoneError);
+    const isHit = source !== undefined && hasDelivered;
     counters.mirrorRequests.inc({
       registry: registryLabel(path?.registry ?? OTHER),
       cache: isHit ? "hit" : "miss",
