@@ -27,8 +27,8 @@ Deno.test({
       "ip",
       ...inside(
         one.mirror.node,
-        ...["ctr", "--address", one.containerd.sock, "--namespace", "k8s.io"],
-        ...["image", "pull", "--all-platforms", "--plain-http", image.reference],
+        ...one.containerd.ctrCommand("image", "pull", "--all-platforms", "--plain-http"),
+        image.reference,
       ),
     );
     const ns = `ns=${cluster.upstream.host}`;
@@ -58,8 +58,8 @@ Deno.test({
         "ip",
         ...inside(
           two.mirror.node,
-          ...["ctr", "--address", two.containerd.sock, "--namespace", "k8s.io", "image", "pull"],
-          ...["--hosts-dir", two.containerd.certsDir, image.reference],
+          ...two.containerd.ctrCommand("image", "pull", "--hosts-dir", two.containerd.certsDir),
+          image.reference,
         ),
       );
       assert.deepEqual(await cluster.upstream.requests(), []);

@@ -12,11 +12,8 @@ import { recordingLog } from "../unit/cli/recording_log.ts";
 import { makeImage, type TestImage, testStoreCompliance } from "../unit/store/compliance.ts";
 import { makeContent } from "../unit/support/content.ts";
 import { drain } from "../unit/support/drain.ts";
-import {
-  ContainerdDaemon,
-  type ContainerdSettings,
-  NAMESPACE,
-} from "./harness/containerd_daemon.ts";
+import { ContainerdDaemon, NAMESPACE } from "./harness/containerd_daemon.ts";
+import type { ContainerdSettings } from "./harness/containerd_program.ts";
 import { ContainerdWriter } from "./harness/containerd_writer.ts";
 import { makeImage as makeRealImage } from "./harness/images.ts";
 import { TestNetwork } from "./harness/network.ts";

@@ -78,8 +78,7 @@ Deno.test({
         for (let number = 0; number < IMAGES; number++) {
           const { code, stderr } = await runInside(
             two.mirror.node,
-            ...["ctr", "--address", two.containerd.sock, "--namespace", "k8s.io"],
-            ...["content", "fetch", "--plain-http"],
+            ...two.containerd.ctrCommand("content", "fetch", "--plain-http"),
             `${one.mirror.node.ip}:${PORTS.registry}/${REPOSITORY}:${tagOf(number)}`,
           );
           assert.equal(code, 0, stderr);

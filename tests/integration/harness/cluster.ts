@@ -4,6 +4,7 @@
  * @module
  */
 import { ContainerdDaemon } from "./containerd_daemon.ts";
+import type { ContainerdSettings } from "./containerd_program.ts";
 import { CriClient } from "./cri_client.ts";
 import { type ImageLayout, type ImageOptions, LAYOUT_TAG, makeImage } from "./images.ts";
 import { MirrorProcess, PORTS, runKagami } from "./mirror_process.ts";
@@ -25,6 +26,8 @@ export interface ClusterOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What runs as the mirror of the node of a number, from 1; see {@linkcode MirrorProcess.start}. */
   readonly program?: (number: number) => readonly string[];
+  /** What is not to be as usual in the containerds. */
+  readonly containerd?: ContainerdSettings;
 }
 
 /** An image in the upstream registry. */
@@ -66,7 +69,7 @@ export class TestCluster implements AsyncDisposable {
       const node = await network.addNode(`node-${number}`);
       const own = `${folder}/node-${number}`;
       await Deno.mkdir(own);
-      const containerd = stack.use(await ContainerdDaemon.start(node, own));
+      const containerd = stack.use(await ContainerdDaemon.start(node, own, options.containerd));
       const mirror = stack.use(
         await MirrorProcess.start(node, own, {
           containerd,

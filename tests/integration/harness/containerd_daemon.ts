@@ -3,27 +3,17 @@
  *
  * @module
  */
+import {
+  CONTAINERD,
+  containerdConfig,
+  type ContainerdSettings,
+  CTR,
+} from "./containerd_program.ts";
 import { inside, type NetworkNode } from "./network.ts";
 import { eventually, ManagedProcess, run, runCommand } from "./process.ts";
 
 /** Namespace of the CRI. */
 export const NAMESPACE = "k8s.io";
-
-const DISABLED_PLUGINS = [
-  "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.internal.v1.tracing",
-];
-
-/** Settings of the CRI that a mirror depends on; right ones by default. */
-export interface ContainerdSettings {
-  readonly discardUnpackedLayers?: boolean;
-  /** Whether it looks for mirrors. */
-  readonly usesMirrors?: boolean;
-}
 
 let snapshotter: Promise<string> | undefined;
 
@@ -66,34 +56,10 @@ export class ContainerdDaemon implements AsyncDisposable {
     const daemon = new ContainerdDaemon(node, folder);
     await Deno.mkdir(daemon.certsDir, { recursive: true });
     snapshotter ??= findSnapshotter(folder);
-    await Deno.writeTextFile(`${folder}/config.toml`, daemon.#config(await snapshotter, settings));
+    const config = containerdConfig(daemon, await snapshotter, settings);
+    await Deno.writeTextFile(`${folder}/config.toml`, config);
     await daemon.startAgain();
     return daemon;
-  }
-
-  #config(snapshotter: string, settings: ContainerdSettings): string {
-    const { discardUnpackedLayers = false, usesMirrors = true } = settings;
-    const { folder, sock, certsDir } = this;
-    const cri = 'plugins."io.containerd.grpc.v1.cri"';
-    return `version = 2
-root = "${folder}/root"
-state = "${folder}/state"
-disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}
-[grpc]
-  address = "${sock}"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "${folder}/opt"
-[${cri}]
-  disable_tcp_service = true
-  [${cri}.containerd]
-    snapshotter = "${snapshotter}"
-    discard_unpacked_layers = ${discardUnpackedLayers}
-  [${cri}.registry]
-    config_path = "${usesMirrors ? certsDir : ""}"
-  [${cri}.cni]
-    bin_dir = "${folder}/cni/bin"
-    conf_dir = "${folder}/cni/conf"
-`;
   }
 
   /** Starts it after it was stopped or killed. */
@@ -102,10 +68,10 @@ disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}
       `containerd of ${this.node.name}`,
       `${this.folder}/containerd.log`,
       "ip",
-      inside(this.node, "containerd", "--config", `${this.folder}/config.toml`),
+      inside(this.node, CONTAINERD, "--config", `${this.folder}/config.toml`),
     );
     await eventually("containerd answers", async () => {
-      const { code } = await runCommand("ctr", ["--address", this.sock, "version"]);
+      const { code } = await runCommand(CTR, ["--address", this.sock, "version"]);
       return code === 0;
     });
   }
@@ -125,9 +91,14 @@ disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}
     this.#process?.signal(signal);
   }
 
+  /** Command line of `ctr` for it. */
+  ctrCommand(...args: string[]): [string, ...string[]] {
+    return [CTR, "--address", this.sock, "--namespace", NAMESPACE, ...args];
+  }
+
   /** Runs `ctr` on it. */
   async ctr(...args: string[]): Promise<string> {
-    return await run("ctr", "--address", this.sock, "--namespace", NAMESPACE, ...args);
+    return await run(...this.ctrCommand(...args));
   }
 
   /** Names of its images. */
