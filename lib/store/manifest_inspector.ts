@@ -24,6 +24,14 @@ const OPENING_BRACE = 0x7b;
 /** Inspects contents, each of them once. */
 export class ManifestInspector {
   readonly #known = new Map<Digest, Inspection>();
+  readonly #limit: number;
+
+  /**
+   * @param limit Contents that are remembered.
+   */
+  constructor(limit: number = MAX_INSPECTED_CONTENTS) {
+    this.#limit = limit;
+  }
 
   /**
    * Inspects a content.
@@ -49,7 +57,7 @@ export class ManifestInspector {
   #remember(digest: Digest, inspection: Inspection): void {
     this.#known.set(digest, inspection);
     const oldest = this.#known.keys().next();
-    if (this.#known.size > MAX_INSPECTED_CONTENTS && !oldest.done) this.#known.delete(oldest.value);
+    if (this.#known.size > this.#limit && !oldest.done) this.#known.delete(oldest.value);
   }
 }
 
@@ -57,7 +65,7 @@ async function readInspection(
   digest: Digest,
   reader: ContentReader,
 ): Promise<Inspection | undefined> {
-  if (reader.size > MAX_MANIFEST_SIZE || reader.size < 2) return OPAQUE;
+  if (reader.size > MAX_MANIFEST_SIZE) return OPAQUE;
   const bytes = new Uint8Array(reader.size);
   let length = 0;
   while (length < bytes.length) {
@@ -65,6 +73,8 @@ async function readInspection(
     const count = await reader.read(length === 0 ? bytes.subarray(0, 1) : bytes.subarray(length));
     if (count === 0) return undefined;
     length += count;
+    // A manifest that was damaged in a crash is mostly empty or full of zeros, and may be replaced by a whole one.
+    if (bytes[0] === 0) return undefined;
     if (bytes[0] !== OPENING_BRACE) return OPAQUE;
   }
   if (hasherFor(digest).update(bytes).digest("hex") !== splitDigest(digest).hex) return undefined;
