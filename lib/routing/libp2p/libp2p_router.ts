@@ -218,7 +218,7 @@ class Libp2pRouter implements Router {
     this.#node = parts.node;
     // The class has more than its published interface says; `dht.ts` names what is used of it.
     this.#dht = parts.node.services.dht as unknown as Dht;
-    this.#position = keyspacePosition(parts.node.peerId.toMultihash().bytes);
+    this.#position = positioned(parts.node.peerId).position;
     this.#records = parts.records;
     this.#infos = parts.infos;
     this.#registryPort = parts.registryPort;
@@ -420,8 +420,7 @@ class Libp2pRouter implements Router {
     for await (const event of this.#dht.getClosestPeers(multihash, { signal: bounded })) {
       if (event.name !== "FINAL_PEER") continue;
       const { id } = event.peer;
-      if (id.equals(this.#node.peerId)) continue;
-      found.push({ id: id.toString(), position: keyspacePosition(id.toMultihash().bytes) });
+      if (!id.equals(this.#node.peerId)) found.push(positioned(id));
     }
     return found;
   }
@@ -447,7 +446,10 @@ class Libp2pRouter implements Router {
 
   readonly #onConnect = (event: CustomEvent<PeerId>): void => {
     void this.#infos.ask(event.detail, this.#abort.signal);
-    this.#lost.delete(event.detail.toString());
+    const peer = positioned(event.detail);
+    this.#lost.delete(peer.id);
+    // A peer that was away for a moment is still in the routing table, but may have been restarted and know nothing.
+    if (this.#tablePeers().some(({ id }) => id === peer.id)) this.#publisher.peerAdded(peer);
   };
 
   readonly #onDisconnect = (event: CustomEvent<PeerId>): void => {
@@ -482,19 +484,19 @@ class Libp2pRouter implements Router {
   }
 
   #missed(): Multiaddr[] {
-    const recent = [...this.#lost.values()].filter(({ since }) =>
-      this.#now() - since < MISSED_TTL_MS
-    );
-    return recent.flatMap(({ addresses }) => addresses);
+    const missed: Multiaddr[] = [];
+    for (const [id, { addresses, since }] of this.#lost) {
+      // Somebody is there again, under another ID: the same machine, as a rule.
+      if (addresses.some((address) => this.#isConnected(address))) this.#lost.delete(id);
+      else if (this.#now() - since < MISSED_TTL_MS) missed.push(...addresses);
+    }
+    return missed;
   }
 
   readonly #onPeerAdded = (event: CustomEvent<PeerId>): void => {
     const id = event.detail;
     this.#log.debug("peer joined", { id: id.toString(), peers: this.#dht.routingTable.size });
-    this.#publisher.peerAdded({
-      id: id.toString(),
-      position: keyspacePosition(id.toMultihash().bytes),
-    });
+    this.#publisher.peerAdded(positioned(id));
     void this.#refresh();
   };
 
@@ -516,6 +518,10 @@ class Libp2pRouter implements Router {
       if (!signal.aborted) this.#log.debug("refresh of the routing table failed", { error });
     }
   }
+}
+
+function positioned(id: PeerId): Positioned {
+  return { id: id.toString(), position: keyspacePosition(id.toMultihash().bytes) };
 }
 
 /** libp2p tells so, with this name alone, of a connection that turned out to be to the node itself. */

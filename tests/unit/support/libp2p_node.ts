@@ -6,7 +6,7 @@
 import "../../../lib/routing/libp2p/unref_broadcast_channel.ts";
 import { generateKeyPair } from "@libp2p/crypto/keys";
 import { identify } from "@libp2p/identify";
-import type { Libp2p, Stream } from "@libp2p/interface";
+import type { Libp2p, PrivateKey, Stream } from "@libp2p/interface";
 import { kadDHT, passthroughMapper } from "@libp2p/kad-dht";
 import { noise } from "@libp2p/noise";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
@@ -30,10 +30,14 @@ export interface BareNode extends AsyncDisposable {
  * Starts a node.
  *
  * @param handler Handles streams of the DHT's protocol; left out, it is a DHT node as `@libp2p/kad-dht` makes it.
+ * @param privateKey Its identity. Default: a new one.
  * @returns The node, listening on loopback.
  */
-export async function startBareNode(handler?: (stream: Stream) => void): Promise<BareNode> {
-  const privateKey = await generateKeyPair("Ed25519");
+export async function startBareNode(
+  handler?: (stream: Stream) => void,
+  privateKey?: PrivateKey,
+): Promise<BareNode> {
+  privateKey ??= await generateKeyPair("Ed25519");
   const self = peerIdFromPrivateKey(privateKey);
   const records = new RecordStore({ self, validity: 60_000, now: () => performance.now() });
   const node = await createLibp2p({

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { generateKeyPair } from "@libp2p/crypto/keys";
+import { multiaddr } from "@multiformats/multiaddr";
+import { ConfigError, UnavailableError } from "../../../../lib/errors.ts";
+import { StaticBootstrapper } from "../../../../lib/routing/bootstrap/static.ts";
+import { providerKey } from "../../../../lib/routing/libp2p/provider_key.ts";
+import { eventually } from "../../support/eventually.ts";
+import { freePort } from "../../support/free_port.ts";
+import { type BareNode, startBareNode } from "../../support/libp2p_node.ts";
+import { Libp2pCluster, type Libp2pNode, startNode } from "../../support/router_cluster.ts";
+import { findsExactly, idsOf, lookupAll, testRouterCompliance } from "../compliance.ts";
+
+testRouterCompliance("Libp2pRouter", () => Libp2pCluster.create());
+
+const KEY = "registry.test/team/app:v1";
+const NOBODY = new StaticBootstrapper([]);
+
+async function connect(from: BareNode, to: Libp2pNode): Promise<void> {
+  await from.node.dial(to.addresses.map((address) => multiaddr(address)));
+}
+
+/** Waits until a node of another make holds the record that a router provides a key. */
+async function isTold({ records }: BareNode, provider: Libp2pNode, key: string): Promise<void> {
+  const { recordName } = providerKey(key);
+  await eventually(
+    `${key} is told`,
+    () => records.providersOf(recordName).some(({ peer }) => peer === provider.id),
+  );
+}
+
+Deno.test("a node that was restarted at once is told again what the others have", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.start("a", []);
+  await node.router.advertise([KEY]);
+  const identity = await generateKeyPair("Ed25519");
+  for (let start = 0; start < 3; start++) {
+    await using peer = await startBareNode(undefined, identity);
+    await connect(peer, node);
+    await isTold(peer, node, KEY);
+  }
+});
+
+Deno.test("a plain node of kad-dht finds what a router provides, and is found", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.start("a", []);
+  await node.router.advertise([KEY]);
+  await using plain = await startBareNode();
+  await connect(plain, node);
+  await isTold(plain, node, KEY);
+  await using late = await startBareNode();
+  await connect(late, node);
+  await eventually("the plain node finds the router by asking", async () => {
+    const { cid } = providerKey(KEY);
+    for await (const { id } of late.node.contentRouting.findProviders(cid)) {
+      if (id.toString() === node.id) return true;
+    }
+    return false;
+  });
+  await eventually("the router finds the plain node", async () => {
+    const { cid } = providerKey("of the plain node");
+    await plain.node.contentRouting.provide(cid);
+    return (await idsOf(node.router, "of the plain node")).includes(plain.id);
+  });
+});
+
+Deno.test("a withdrawn key is not answered to others", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.start("a", []);
+  await node.router.advertise([KEY, "other"]);
+  await node.router.withdraw([KEY]);
+  await using plain = await startBareNode();
+  await connect(plain, node);
+  await isTold(plain, node, "other");
+  const found = await Array.fromAsync(
+    plain.node.contentRouting.findProviders(providerKey(KEY).cid),
+  );
+  assert.deepEqual(found.map(({ id }) => id.toString()), []);
+});
+
+Deno.test("a single node is ready and quiet, whatever its own address in the bootstrap looks like", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const port = freePort();
+  const listenAddr = { host: undefined, port };
+  // An address that leads to the node, but that it does not know as its own.
+  for (const bootstrap of [[], ["/ip4/127.0.0.2"], [`/ip4/127.0.0.2/tcp/${port}`]]) {
+    const node = await cluster.start("a", bootstrap, { listenAddr });
+    await eventually("it is ready", async () => (await node.router.status()).ready);
+    assert.deepEqual(await node.router.status(), { ready: true, detail: "no other nodes" });
+    await node.router.stop();
+    const levels = new Set(node.messages().map((message) => message.split(" ")[0]));
+    assert.deepEqual([...levels], ["INFO"]);
+    assert(node.messages().length <= 4, node.messages().join());
+  }
+});
+
+Deno.test("a node whose bootstrap peer cannot be reached is not ready, and says why", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const port = freePort();
+  const node = await cluster.start("a", [`/ip4/127.0.0.1/tcp/${port}`]);
+  await eventually("it says why", async () => {
+    const { ready, detail } = await node.router.status();
+    assert(!ready);
+    return detail.includes(`/ip4/127.0.0.1/tcp/${port}`);
+  });
+  assert.deepEqual(await lookupAll(node.router, KEY), []);
+  // The peer comes.
+  const peer = await cluster.start("b", [], { listenAddr: { host: "127.0.0.1", port } });
+  await eventually("it is ready", async () => (await node.router.status()).ready);
+  await peer.router.advertise([KEY]);
+  await findsExactly(node, KEY, [peer]);
+  const warnings = node.messages().filter((message) => !message.startsWith("INFO"));
+  assert.deepEqual(warnings, ["WARN no bootstrap peer can be reached, trying again"]);
+});
+
+Deno.test("a node without an answer from its bootstrapper is not ready, and says why", async () => {
+  const node = await startNode({
+    bootstrapper: {
+      kind: "fake",
+      run: () => Promise.reject(new Error("cannot publish")),
+      peers: () => Promise.reject(new UnavailableError("no such name")),
+    },
+  });
+  await eventually("it says why", async () => {
+    const { ready, detail } = await node.router.status();
+    assert(!ready);
+    return detail === "no peers: no such name";
+  });
+  assert(node.messages().includes("ERROR the bootstrapper failed"));
+  await node.router.stop();
+});
+
+Deno.test("ten nodes that start at the same time find one another and everything", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const first = await cluster.start("node 0", []);
+  const others = await Promise.all(
+    Array.from({ length: 9 }, (_, index) => cluster.start(`node ${index + 1}`, first.addresses)),
+  );
+  const nodes = [first, ...others];
+  for (const [index, { router }] of nodes.entries()) await router.advertise([KEY, `key ${index}`]);
+  await eventually("all know all", () => nodes.every(({ router }) => router.peers().length === 9));
+  for (const [index, node] of nodes.entries()) {
+    const asking = nodes[(index + 1) % nodes.length]!;
+    await findsExactly(asking, `key ${index}`, [node]);
+    await findsExactly(node, KEY, nodes.filter((other) => other !== node));
+  }
+});
+
+Deno.test("nodes reach one another over WebSocket, too", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.start("a", [], { websocketAddr: { host: "127.0.0.1", port: 0 } });
+  const websocket = node.addresses.filter((address) => address.includes("/ws"));
+  assert.equal(websocket.length, 1);
+  const other = await cluster.start("b", websocket);
+  await node.router.advertise([KEY]);
+  await findsExactly(other, KEY, [node]);
+});
+
+Deno.test("a node keeps its identity in its data folder", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const first = await cluster.start("a", []);
+  await first.router.stop();
+  const second = await cluster.start("a", []);
+  assert.equal(second.id, first.id);
+});
+
+Deno.test("createLibp2pRouter() says where it cannot listen", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  await assert.rejects(
+    startNode({ listenAddr: { host: "127.0.0.1", port }, bootstrapper: NOBODY }),
+    (error: Error) => error instanceof UnavailableError && error.message.includes(`/tcp/${port}`),
+  );
+  await assert.rejects(
+    startNode({ listenAddr: { host: "localhost", port: 0 }, bootstrapper: NOBODY }),
+    ConfigError,
+  );
+});
