@@ -71,7 +71,7 @@ export class MemoryRouter implements Router {
 
   /** @inheritdoc */
   advertise(keys: readonly string[]): Promise<void> {
-    for (const key of keys) {
+    for (const key of this.#stopped ? [] : keys) {
       const record = this.#network.records.get(key) ?? new Map<string, number>();
       record.set(this.#self.id, this.#now());
       this.#network.records.set(key, record);
@@ -96,6 +96,7 @@ export class MemoryRouter implements Router {
 
   /** @inheritdoc */
   peers(): Peer[] {
+    if (this.#stopped) return [];
     return [...this.#network.nodes.values()].filter((peer) => peer.id !== this.#self.id);
   }
 
