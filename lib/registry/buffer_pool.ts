@@ -41,9 +41,7 @@ export class BufferPool {
   static sizeFor(length: number, activeStreams: number): number {
     if (activeStreams > MAX_MEDIUM_STREAMS) return Math.max(1, Math.min(length, SMALL_BUFFER_SIZE));
     if (length <= MEDIUM_BUFFER_SIZE) return Math.max(1, length);
-    return length <= LARGE_BUFFER_SIZE || activeStreams > MAX_LARGE_STREAMS
-      ? MEDIUM_BUFFER_SIZE
-      : LARGE_BUFFER_SIZE;
+    return activeStreams > MAX_LARGE_STREAMS ? MEDIUM_BUFFER_SIZE : LARGE_BUFFER_SIZE;
   }
 
   /** @returns A buffer of the size, whose content is undefined. */
