@@ -13,7 +13,7 @@ import { makeImage, type TestImage, testStoreCompliance } from "../unit/store/co
 import { makeContent } from "../unit/support/content.ts";
 import { drain } from "../unit/support/drain.ts";
 import { ContainerdDaemon, NAMESPACE } from "./harness/containerd_daemon.ts";
-import type { ContainerdSettings } from "./harness/containerd_program.ts";
+import { CONTAINERD_MAJOR, type ContainerdSettings } from "./harness/containerd_program.ts";
 import { ContainerdWriter } from "./harness/containerd_writer.ts";
 import { makeImage as makeRealImage } from "./harness/images.ts";
 import { TestNetwork } from "./harness/network.ts";
@@ -391,8 +391,10 @@ Deno.test({
       { discardUnpackedLayers: true, usesMirrors: false },
       "/nowhere/at/all",
     );
-    assert.equal(warnings.length, 3, warnings.join("\n"));
     assert.match(warnings[0]!, /no content path.*--containerd-content-path/);
+    // containerd 2 does not tell its settings for images, and asks mirrors also without a config_path.
+    assert.equal(warnings.length, CONTAINERD_MAJOR < 2 ? 3 : 1, warnings.join("\n"));
+    if (CONTAINERD_MAJOR >= 2) return;
     assert.match(warnings[1]!, /discards unpacked layers.*discard_unpacked_layers = false/);
     assert.match(warnings[2]!, /no registry config_path.*config_path = /);
   },

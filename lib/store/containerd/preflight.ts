@@ -4,8 +4,12 @@
  * @module
  */
 import type { Logger } from "../../observability/logger.ts";
-import type { ContainerdClient } from "./containerd_client.ts";
-import { METHODS } from "./schema.ts";
+import { type ContainerdClient, LIST_TIMEOUT_MS } from "./containerd_client.ts";
+import { METHODS, type StringMap } from "./schema.ts";
+
+/** Labels of a manifest that is here: its config, and its first layer. */
+const CONFIG_LABEL = "containerd.io/gc.ref.content.config";
+const LAYER_LABEL = "containerd.io/gc.ref.content.l.0";
 
 /** Options of {@linkcode preflight}. */
 export interface PreflightOptions {
@@ -59,6 +63,11 @@ async function checkCri(client: ContainerdClient, log: Logger): Promise<void> {
     log.warn("containerd discards unpacked layers, so that this node has none to share", {
       remedy: "set discard_unpacked_layers = false in containerd's CRI settings",
     });
+  } else if (settings.discardsLayers === undefined && await hasDiscardedLayers(client)) {
+    log.warn("containerd has discarded layers of images, so that this node cannot share them", {
+      remedy: "set discard_unpacked_layers = false in containerd's CRI settings; " +
+        "images that were pulled before it stay without layers",
+    });
   }
   if (settings.lacksConfigPath) {
     log.warn("containerd has no registry config_path, so that it does not ask mirrors", {
@@ -67,16 +76,35 @@ async function checkCri(client: ContainerdClient, log: Logger): Promise<void> {
   }
 }
 
+/** Where the setting is not told, manifests tell what it has done: those of discarded layers are not referred to. */
+async function hasDiscardedLayers(client: ContainerdClient): Promise<boolean> {
+  const request = { filters: [`labels."${CONFIG_LABEL}"`] };
+  const call = client.stream(METHODS.listContent, request, LIST_TIMEOUT_MS);
+  try {
+    for await (const { info } of call as AsyncIterable<{ info: { labels: StringMap }[] }>) {
+      if (info.some(({ labels }) => CONFIG_LABEL in labels && !(LAYER_LABEL in labels))) {
+        return true;
+      }
+    }
+    return false;
+  } catch (error) {
+    throw client.asStoreError(error);
+  } finally {
+    call.cancel();
+  }
+}
+
 /** Settings of the CRI plugin that keep a mirror from being of use. */
 export interface CriFindings {
-  readonly discardsLayers: boolean;
+  /** Undefined if it is not told: containerd 2 leaves the settings of images out. */
+  readonly discardsLayers: boolean | undefined;
   readonly lacksConfigPath: boolean;
 }
 
 /**
  * Reads the CRI plugin's settings.
  *
- * @param text JSON as the CRI's verbose status gives it; containerd 2 leaves fields out that 1.x has.
+ * @param text JSON as the CRI's verbose status gives it.
  * @returns What is wrong; nothing if it cannot be known.
  */
 export function parseCriConfig(text: string | undefined): CriFindings {
@@ -86,8 +114,9 @@ export function parseCriConfig(text: string | undefined): CriFindings {
   } catch {
     config = {};
   }
+  const discards = config["containerd"]?.["discardUnpackedLayers"];
   return {
-    discardsLayers: config["containerd"]?.["discardUnpackedLayers"] === true,
+    discardsLayers: typeof discards === "boolean" ? discards : undefined,
     lacksConfigPath: config["registry"]?.["configPath"] === "",
   };
 }
