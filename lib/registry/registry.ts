@@ -121,7 +121,7 @@ export class Registry {
   async answer(request: RegistryRequest): Promise<RegistryAnswer> {
     const { pathname } = request.url;
     try {
-      if (pathname === "/livez") return text(request, 200, "ok\n", { handler: "livez" });
+      if (pathname === "/livez") return await this.#liveness(request);
       if (pathname === "/readyz") return await this.#readiness(request);
       if (pathname === "/v2" || pathname.startsWith("/v2/")) return await this.#v2(request);
       if (pathname.startsWith(CHUNKS_PATH)) return await this.#chunks(request);
@@ -129,6 +129,14 @@ export class Registry {
     } catch (error) {
       return this.failure(request, error, { handler: "registry" });
     }
+  }
+
+  /** Alive as long as a restart would change nothing. */
+  async #liveness(request: RegistryRequest): Promise<RegistryAnswer> {
+    const status = await this.#options.store.status();
+    const isLost = !status.ready && status.lost === true;
+    const words = isLost ? status.detail : "ok";
+    return text(request, isLost ? 503 : 200, `${words}\n`, { handler: "livez" });
   }
 
   async #readiness(request: RegistryRequest): Promise<RegistryAnswer> {

@@ -98,7 +98,12 @@ export type StoreEvent =
 /** Whether the store can be used now, and why not. */
 export type StoreStatus =
   | { readonly ready: true; readonly detail: string }
-  | { readonly ready: false; readonly detail: string };
+  | {
+    readonly ready: false;
+    readonly detail: string;
+    /** True if it will never be ready again in this process: only a restart can help. */
+    readonly lost?: boolean;
+  };
 
 /** A content store. All methods may be called concurrently. */
 export interface Store {

@@ -48,6 +48,7 @@ export interface ContainerdStoreOptions {
 export class ContainerdStore implements Store {
   readonly name = "containerd";
   readonly #client: ContainerdClient;
+  readonly #sock: string;
   readonly #contentPath: string;
   readonly #watcher: ContainerdWatcher;
   readonly #inspector = new ManifestInspector();
@@ -57,6 +58,7 @@ export class ContainerdStore implements Store {
    */
   constructor(options: ContainerdStoreOptions) {
     this.#client = new ContainerdClient(options);
+    this.#sock = options.sock;
     this.#contentPath = options.contentPath;
     this.#watcher = new ContainerdWatcher({
       client: this.#client,
@@ -162,13 +164,28 @@ export class ContainerdStore implements Store {
       const { version } = await this.#client.call(METHODS.version, {}, STATUS_TIMEOUT_MS);
       return { ready: true, detail: `containerd ${version}` };
     } catch (error) {
-      return { ready: false, detail: error instanceof Error ? error.message : String(error) };
+      const detail = error instanceof Error ? error.message : String(error);
+      if (!await isOrphan(this.#sock)) return { ready: false, detail };
+      const reason = "its socket was replaced, and only the old one is mounted here";
+      return { ready: false, lost: true, detail: `${detail}; ${reason}: restart this container` };
     }
   }
 
   close(): Promise<void> {
     this.#client.close();
     return Promise.resolve();
+  }
+}
+
+/**
+ * Whether a socket has lost its place in the file system. A container has the socket itself mounted, not its folder; when
+ * containerd starts anew, it makes another one, which never appears in the container.
+ */
+async function isOrphan(sock: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(sock)).nlink === 0;
+  } catch {
+    return false;
   }
 }
 

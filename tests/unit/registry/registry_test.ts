@@ -604,3 +604,12 @@ Deno.test("Registry is not ready while its store or router is not, and says why"
     assert.equal((await node.request("GET", "/livez")).status, 200);
   }
 });
+
+Deno.test("Registry is no longer alive when its store says that only a restart helps", async () => {
+  const status = () => Promise.resolve({ ready: false, lost: true, detail: "socket is gone" });
+  await using node = await startNode({ store: Object.assign(new TrackedStore(), { status }) });
+  const answer = await node.request("GET", "/livez");
+  assert.equal(answer.status, 503);
+  assert.equal(new TextDecoder().decode(answer.body), "socket is gone\n");
+  assert.equal((await node.request("GET", "/readyz")).status, 503);
+});
