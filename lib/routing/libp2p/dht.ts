@@ -1,6 +1,6 @@
 /**
  * The parts of `@libp2p/kad-dht` that Kagami uses. Its class has more than its published interface says:
- * the routing table's events, removal and contents.
+ * the routing table's events, removal and contents, and the handlers of messages.
  *
  * @module
  */
@@ -29,9 +29,26 @@ export interface RoutingTable {
   removeEventListener(type: "peer:add" | "peer:remove", listener: RoutingTableListener): void;
 }
 
+/** An announcement, as kad-dht decodes it. */
+export interface AddProviderMessage {
+  /** Multihash of the key. */
+  readonly key?: Uint8Array;
+  readonly providers: readonly {
+    /** Multihash of the peer ID. */
+    readonly id: Uint8Array;
+    readonly multiaddrs: readonly Uint8Array[];
+  }[];
+}
+
+/** Handles one type of message. */
+export interface MessageHandler {
+  handle(sender: PeerId, message: AddProviderMessage): Promise<undefined>;
+}
+
 /** The DHT of a node. */
 export interface Dht {
   readonly routingTable: RoutingTable;
+  readonly rpc: { readonly handlers: { ADD_PROVIDER: MessageHandler } };
   getClosestPeers(key: Uint8Array, options?: AbortOptions): AsyncIterable<QueryEvent>;
   findProviders(cid: CID, options?: AbortOptions): AsyncIterable<QueryEvent>;
   refreshRoutingTable(options?: AbortOptions): Promise<void>;

@@ -23,6 +23,7 @@ import { VERSION } from "../../version.ts";
 import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
 import { Forgotten } from "../forgotten.ts";
 import type { LookupOptions, Peer, Router, RouterStatus } from "../router.ts";
+import { AddProviderHandler } from "./add_provider_handler.ts";
 import { Connector, endpointOf } from "./connector.ts";
 import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
 import { loadIdentity } from "./identity.ts";
@@ -233,6 +234,11 @@ class Libp2pRouter implements Router {
           this.#node.peerId.toMultihash().bytes,
           this.#node.getMultiaddrs().map((address) => withoutPeerId(address).bytes),
         ),
+    });
+    this.#dht.rpc.handlers.ADD_PROVIDER = new AddProviderHandler({
+      put: (digest, peer) => this.#records.putProvider(digest, peer),
+      merge: (peer, multiaddrs) => this.#node.peerStore.merge(peer, { multiaddrs }),
+      now: parts.now,
     });
     this.#publisher = new Publisher({
       network: {
