@@ -237,6 +237,8 @@ export class BlobDownload implements ContentReader {
       for (const lane of this.#lanes) lane.answer?.response.close();
       // What is being written to a client or filled by a peer may still be in use.
       if (this.#lent !== undefined) this.#options.buffers.give(this.#lent.buffer, false);
+      this.#lent = undefined;
+      this.#rest = new Uint8Array();
       for (const chunk of this.#chunks.values()) {
         this.#options.buffers.give(chunk.buffer, chunk.isReady);
       }
