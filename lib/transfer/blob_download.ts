@@ -170,6 +170,7 @@ export class BlobDownload implements ContentReader {
     if (first.start === 0 && range.end === first.size - 1) this.#hash = hasherFor(digest);
     const run = { from: indexOf(first.start), to: indexOf(first.end) + 1 };
     if (first.size > 0) this.#begin(first.peer, run, first);
+    else first.response.close();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
