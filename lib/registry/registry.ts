@@ -99,6 +99,13 @@ interface Content {
   readonly body?: Uint8Array | ContentReader | undefined;
 }
 
+/**
+ * With this containerd 2 begins to fetch a layer in parallel parts, if it is set so. When one of the later parts fails
+ * the pull fails, without a look at upstream; and peers may vanish. A 200 for it, which RFC 9110, 14.2 allows, makes
+ * containerd take the layer in one piece, which it goes on with upstream.
+ */
+const ALL_BYTES = "bytes=0-";
+
 const encoder = new TextEncoder();
 
 /** Answers pull requests from the local store, else from peers. */
@@ -261,10 +268,11 @@ export class Registry {
       const { descriptor, from } = await mirror.describeBlob(blob, request.signal);
       return { descriptor, source: `peer ${from}` };
     }
-    const wanted = canonicalRange(rangeHeader(request, blob.digest));
+    const range = canonicalRange(rangeHeader(request, blob.digest));
+    const wanted = range === ALL_BYTES ? undefined : range;
     const { descriptor, reader, from } = await mirror.blob(blob, wanted, request.signal);
-    const range = wanted === undefined ? undefined : { start: reader.start, end: reader.end };
-    return { descriptor, source: `peer ${from}`, range, body: reader };
+    const sent = wanted === undefined ? undefined : { start: reader.start, end: reader.end };
+    return { descriptor, source: `peer ${from}`, range: sent, body: reader };
   }
 
   #send(request: RegistryRequest, content: Content, from: AnswerFacts): RegistryAnswer {

@@ -124,6 +124,14 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
+/** What a mirror is asked for to get the first layer of an image. */
+export function blobPath(
+  cluster: TestCluster,
+  image: { readonly repository: string; readonly layers: readonly string[] },
+): string {
+  return `/v2/${image.repository}/blobs/${image.layers[0]}?ns=${cluster.upstream.host}`;
+}
+
 /** Points a containerd at its node's mirror. */
 export async function configure(
   containerd: ContainerdDaemon,
