@@ -144,6 +144,7 @@ Deno.test("VerifiedStore forgets corrupt content that is gone, and judges it ane
   inner.put(CONTENT.bytes);
   assert.deepEqual((await store.list()).map(({ key }) => key), [CONTENT.digest]);
   assert.equal((await fetch({ inner, store }, CONTENT.digest)).bytes.length, 100_000);
+  await store.close();
 });
 
 /** A store over real files, whose versions tell when they were replaced. */
