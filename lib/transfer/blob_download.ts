@@ -348,7 +348,7 @@ export class BlobDownload implements ContentReader {
       while (!this.#isClosed) {
         if (lane.run.from >= lane.run.to && !await this.#nextRun(lane)) break;
         const chunk = await this.#reserve(lane);
-        if (chunk === undefined) break;
+        if (chunk === undefined) continue;
         await this.#fill(lane, chunk);
         lane.run.from += 1;
         this.#wake();
@@ -398,7 +398,10 @@ export class BlobDownload implements ContentReader {
     return run;
   }
 
-  /** The chunk that a lane is to fill next; waits until there is memory for it. */
+  /**
+   * The chunk that a lane is to fill next; waits until there is memory for it. None if something that comes earlier is
+   * missing: the memory may be waiting for that.
+   */
   async #reserve(lane: Lane): Promise<Chunk | undefined> {
     while (!this.#isClosed && lane.run.from < lane.run.to) {
       const index = lane.run.from;
@@ -411,9 +414,17 @@ export class BlobDownload implements ContentReader {
         ? this.#options.buffers.take(index === head || own < GUARANTEED_CHUNK_BUFFERS)
         : undefined;
       if (buffer !== undefined) return this.#newChunk(index, buffer, lane.peer);
-      await this.#change.promise;
+      const [gap] = this.#gaps;
+      if (gap === undefined || gap.from > index) await this.#change.promise;
+      else this.#leaveRun(lane);
     }
     return undefined;
+  }
+
+  /** Leaves the rest of its run to whoever is free first, most likely the lane itself. */
+  #leaveRun({ run }: Lane): void {
+    this.#giveBack(run);
+    run.from = run.to;
   }
 
   #newChunk(index: number, buffer: Uint8Array, peer: Peer): Chunk {

@@ -24,13 +24,19 @@ export interface Script {
   readonly bytes?: Uint8Array;
   /** Most bytes of one read. */
   readonly piece?: number;
+  /** How long each read takes, in milliseconds by the clock. Default: no time. */
+  readonly delayMs?: number;
   /** Awaited before it answers, with the number of the request, from 0; what it throws is the answer. */
-  readonly ask?: (range: ByteRange, request: number) => Promise<void> | void;
+  readonly ask?: (range: ByteRange, request: number, peers: FakePeers) => Promise<void> | void;
   /**
    * Awaited before each read, with the place in the content and the number of the request. What it throws breaks the
    * body, and `"end"` ends it.
    */
-  readonly read?: (at: number, request: number) => Promise<void> | void | "end";
+  readonly read?: (
+    at: number,
+    request: number,
+    peers: FakePeers,
+  ) => Promise<void> | void | "end";
 }
 
 /** Waits until the other side gives up. */
@@ -51,16 +57,25 @@ class FakeResponse implements HttpResponse {
   readonly contentLength: number;
   isClosed = false;
   isReading = false;
+  readonly #peers: FakePeers;
   readonly #script: Script;
   readonly #bytes: Uint8Array;
   readonly #request: number;
   #at: number;
   readonly #end: number;
   readonly #closing = Promise.withResolvers<never>();
+  /** Ends a delay. */
+  readonly #abort = new AbortController();
 
-  constructor(script: Script, bytes: Uint8Array, { start, end }: ByteRange, request: number) {
+  constructor(
+    peers: FakePeers,
+    script: Script,
+    { start, end }: ByteRange,
+    request: number,
+  ) {
+    this.#peers = peers;
     this.#script = script;
-    this.#bytes = bytes;
+    this.#bytes = script.bytes ?? peers.content.bytes;
     this.#request = request;
     this.#at = start;
     this.#end = end;
@@ -75,8 +90,9 @@ class FakeResponse implements HttpResponse {
     if (this.#at > this.#end) return 0;
     this.isReading = true;
     try {
-      const { read, piece = 256 * 1024 } = this.#script;
-      const said = read?.(this.#at, this.#request);
+      const { read, delayMs, piece = 256 * 1024 } = this.#script;
+      if (delayMs !== undefined) await this.#peers.clock.sleep(delayMs, this.#abort.signal);
+      const said = this.isClosed ? undefined : read?.(this.#at, this.#request, this.#peers);
       const result = await Promise.race([said, this.#closing.promise]);
       if (this.isClosed) throw new PeerError("closed while it was read");
       if (result === "end") return 0;
@@ -91,6 +107,7 @@ class FakeResponse implements HttpResponse {
 
   close(): void {
     this.isClosed = true;
+    this.#abort.abort();
     this.#closing.reject(new PeerError("closed while it was read"));
   }
 }
@@ -177,9 +194,9 @@ export class FakePeers implements DownloadSource {
     this.requests.push(`${peer.id} ${range.start}-${range.end}`);
     assert.ok(!this.#excluded.has(peer.id), `${peer.id} was excluded`);
     const script = this.#scripts[peer.id]!;
-    await Promise.race([script.ask?.(range, request), this.#closed.promise]);
+    await Promise.race([script.ask?.(range, request, this), this.#closed.promise]);
     const bytes = this.#bytesOf(peer);
-    const response = new FakeResponse(script, bytes, range, request);
+    const response = new FakeResponse(this, script, range, request);
     this.responses.push(response);
     return {
       peer,
