@@ -159,7 +159,7 @@ export class Registry {
 
   /** A list of chunks, for peers that fetch the content. */
   async #chunks(request: RegistryRequest): Promise<RegistryAnswer> {
-    this.#authorize(request);
+    this.#check(request);
     const digest = request.url.pathname.slice(CHUNKS_PATH.length);
     const list = isDigest(digest) ? await this.#options.chunkList(digest) : undefined;
     if (list === undefined) throw new NotFoundError(`no chunks of ${digest}`);
@@ -171,19 +171,20 @@ export class Registry {
     return { status: 200, headers, body, facts: { handler: "registry" } };
   }
 
-  #authorize(request: RegistryRequest): void {
+  /** What holds for everything below `/v2/` and `/kagami/`: credentials, if they are wanted, and no changes. */
+  #check(request: RegistryRequest): void {
     const { credentials } = this.#options;
     if (credentials && !isAuthorized(request.header("authorization"), credentials)) {
       throw new DistributionError("UNAUTHORIZED", "invalid credentials");
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      throw new DistributionError("UNSUPPORTED", "this mirror only serves pulls");
     }
   }
 
   async #v2(request: RegistryRequest): Promise<RegistryAnswer> {
     const { filter, defaultRegistry } = this.#options;
-    this.#authorize(request);
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      throw new DistributionError("UNSUPPORTED", "this mirror only serves pulls");
-    }
+    this.#check(request);
     const { pathname, searchParams } = request.url;
     if (pathname === "/v2" || pathname === "/v2/") {
       return text(request, 200, "{}", { handler: "v2" }, "application/json");
