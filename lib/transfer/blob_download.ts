@@ -108,6 +108,8 @@ interface Chunk {
   isConfirmed: boolean;
   /** Who brought the end of it. */
   peer: Peer;
+  /** Whether another one brought its beginning: nobody can tell then whose part is wrong. */
+  isMixed: boolean;
 }
 
 /** Chunks from one index up to, but not including, another. */
@@ -125,7 +127,9 @@ interface Lane {
   /** True if it is to end after its run. */
   isRetired: boolean;
   /** Why it was cut off. */
-  cutOff?: PeerError;
+  cutOff?: KagamiError;
+  /** True if its peer was reported as one that failed. */
+  isReported: boolean;
 }
 
 /** Reader of a blob that comes from peers. */
@@ -224,7 +228,7 @@ export class BlobDownload implements ContentReader {
    * @param error What the reader is told.
    */
   fail(error: VerificationError): void {
-    if (this.#isClosed || this.#failure !== undefined) return;
+    if (this.#isClosed || this.#failure instanceof VerificationError) return;
     this.#options.source.poisoned(error);
     this.#failure = error;
     this.#wake();
@@ -299,15 +303,29 @@ export class BlobDownload implements ContentReader {
 
   /** The chunk that does not fit comes once more, from another peer, unless the fault may lie in what has left. */
   #refuse(chunk: Chunk): void {
-    const { digest, source } = this.#options;
-    const error = new VerificationError(`bytes for ${digest} do not match it`);
+    const error = new VerificationError(`bytes for ${this.#options.digest} do not match it`);
     this.#discard(chunk);
-    source.failed(chunk.peer, error, false);
+    if (!chunk.isMixed) this.#distrust(chunk.peer, error);
     this.#wrongChunks += 1;
     const hasLeft = this.#list === undefined && chunk.start > this.start;
     if (hasLeft || this.#wrongChunks >= MAX_WRONG_CHUNKS) return this.fail(error);
     this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
     this.#wake();
+  }
+
+  /** Takes nothing more from a peer, and drops what it has brought ahead. */
+  #distrust(peer: Peer, error: VerificationError): void {
+    this.#options.source.failed(peer, error, false);
+    for (const lane of this.#lanes) {
+      if (lane.peer.id !== peer.id) continue;
+      lane.isReported = true;
+      this.#cutOff(lane, error);
+    }
+    for (const chunk of [...this.#chunks.values()]) {
+      if (!chunk.isReady || chunk.peer.id !== peer.id) continue;
+      this.#discard(chunk);
+      this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
+    }
   }
 
   #confirmEmpty(): void {
@@ -318,14 +336,20 @@ export class BlobDownload implements ContentReader {
 
   #list: ChunkList | undefined;
 
-  /** Checks a chunk as it comes; out of order only its CRC can tell. */
-  async #check(chunk: Chunk, lane: Lane): Promise<void> {
+  /**
+   * Checks a chunk as it comes; out of order only its CRC can tell.
+   *
+   * @returns False if it is wrong and two peers brought it; it is empty then.
+   * @throws {VerificationError} If the lane's peer brought a wrong chunk.
+   */
+  async #check(chunk: Chunk, lane: Lane): Promise<boolean> {
     this.#list = await this.#options.chunks;
     const isWhole = chunk.length === Math.min(CHUNK_SIZE, this.size - chunk.index * CHUNK_SIZE);
     if (this.#list === undefined || !isWhole || this.#list.matches(chunk.index, bytesOf(chunk))) {
-      return;
+      return true;
     }
     chunk.filled = 0;
+    if (chunk.isMixed) return false;
     this.#wrongChunks += 1;
     throw new VerificationError(
       `peer ${lane.answer?.address} delivered a wrong chunk of ${this.#options.digest}`,
@@ -335,7 +359,8 @@ export class BlobDownload implements ContentReader {
   // Lanes
 
   #begin(peer: Peer, run: Run, answer?: PeerAnswer): void {
-    const lane: Lane = { peer, answer, run, hasProgressed: false, isRetired: false };
+    const state = { hasProgressed: false, isRetired: false, isReported: false };
+    const lane: Lane = { peer, answer, run, ...state };
     this.#lanes.add(lane);
     void this.#drive(lane);
   }
@@ -346,11 +371,12 @@ export class BlobDownload implements ContentReader {
     source.started(lane.peer);
     try {
       while (!this.#isClosed) {
+        if (lane.cutOff !== undefined) throw lane.cutOff;
         if (lane.run.from >= lane.run.to && !await this.#nextRun(lane)) break;
         const chunk = await this.#reserve(lane);
         if (chunk === undefined) continue;
-        await this.#fill(lane, chunk);
-        lane.run.from += 1;
+        if (await this.#fill(lane, chunk)) lane.run.from += 1;
+        else this.#leaveRun(lane); // Asked for anew, from the beginning of the chunk.
         this.#wake();
       }
       lane.answer?.response.close();
@@ -370,7 +396,7 @@ export class BlobDownload implements ContentReader {
   async #nextRun(lane: Lane): Promise<boolean> {
     lane.answer?.response.close();
     lane.answer = undefined;
-    while (!this.#isClosed && !lane.isRetired && this.#gaps.length > 0) {
+    while (!this.#isEnding(lane) && !lane.isRetired && this.#gaps.length > 0) {
       const run = this.#takeRun();
       if (run === undefined) {
         await this.#change.promise;
@@ -378,11 +404,15 @@ export class BlobDownload implements ContentReader {
       }
       Object.assign(lane.run, run);
       const answer = await this.#options.source.ask(lane.peer, this.#rangeOf(run));
-      if (this.#isClosed) answer.response.close();
+      if (this.#isEnding(lane)) answer.response.close();
       lane.answer = answer;
       return true;
     }
-    return false;
+    return lane.cutOff !== undefined;
+  }
+
+  #isEnding(lane: Lane): boolean {
+    return this.#isClosed || lane.cutOff !== undefined;
   }
 
   #takeRun(): Run | undefined {
@@ -403,7 +433,7 @@ export class BlobDownload implements ContentReader {
    * missing: the memory may be waiting for that.
    */
   async #reserve(lane: Lane): Promise<Chunk | undefined> {
-    while (!this.#isClosed && lane.run.from < lane.run.to) {
+    while (!this.#isEnding(lane) && lane.run.from < lane.run.to) {
       const index = lane.run.from;
       const begun = this.#chunks.get(index);
       if (begun !== undefined) return begun;
@@ -431,35 +461,42 @@ export class BlobDownload implements ContentReader {
     const start = Math.max(this.#fetched.start, index * CHUNK_SIZE);
     const end = Math.min(this.#fetched.end, (index + 1) * CHUNK_SIZE - 1);
     const length = end - start + 1;
-    const state = { filled: 0, isReady: false, isConfirmed: false };
+    const state = { filled: 0, isReady: false, isConfirmed: false, isMixed: false };
     const chunk = { index, start, length, buffer, peer, ...state };
     this.#chunks.set(index, chunk);
     return chunk;
   }
 
-  async #fill(lane: Lane, chunk: Chunk): Promise<void> {
+  /** Fills a chunk; false if it has to come once more. */
+  async #fill(lane: Lane, chunk: Chunk): Promise<boolean> {
     const startedAt = this.#options.now();
+    chunk.isMixed = chunk.filled > 0 && (chunk.isMixed || chunk.peer.id !== lane.peer.id);
     chunk.peer = lane.peer;
     while (chunk.filled < chunk.length) {
       const free = chunk.buffer.subarray(chunk.filled, chunk.length);
       const count = await lane.answer!.response.read(free);
       if (count === 0) throw new PeerError("body ended early");
-      if (this.#isClosed) return;
+      if (this.#isClosed) return false;
       chunk.filled += count;
       this.#bytes += count;
       lane.hasProgressed = true;
     }
     const tookMs = this.#options.now() - startedAt;
-    await this.#check(chunk, lane);
+    if (!await this.#check(chunk, lane)) return false;
     await this.#options.source.pace(chunk.length);
     chunk.isReady = true;
     this.#chunkMs = this.#chunkMs === undefined ? tookMs : this.#chunkMs * 0.8 + tookMs * 0.2;
+    return true;
   }
 
   #onFailed(lane: Lane, error: unknown): void {
     const { source, digest } = this.#options;
-    this.#giveBack(lane.run);
-    source.failed(lane.peer, error, lane.hasProgressed);
+    const { run } = lane;
+    const begun = run.from < run.to ? this.#chunks.get(run.from) : undefined;
+    // What a liar has begun is begun anew.
+    if (error instanceof VerificationError && begun !== undefined) begun.filled = 0;
+    this.#giveBack(run);
+    if (!lane.isReported) source.failed(lane.peer, error, lane.hasProgressed);
     if (!(error instanceof KagamiError)) this.#failure ??= error;
     if (this.#wrongChunks >= MAX_WRONG_CHUNKS) {
       this.fail(new VerificationError(`peers deliver wrong bytes for ${digest}`));
@@ -556,11 +593,16 @@ export class BlobDownload implements ContentReader {
     const head = indexOf(this.#position);
     const lane = [...this.#lanes].find(({ run }) => run.from <= head && head < run.to);
     if (lane?.answer === undefined || lane.cutOff !== undefined) return;
-    lane.cutOff = new PeerError(
-      `peer ${lane.answer.address} brought no chunk within ${Math.round(waitedMs)} ms`,
-    );
     this.#waitingSince = this.#options.now();
-    lane.answer.response.close();
+    const message = `brought no chunk within ${Math.round(waitedMs)} ms`;
+    this.#cutOff(lane, new PeerError(`peer ${lane.answer.address} ${message}`));
+  }
+
+  /** Ends a lane, whatever it is doing. */
+  #cutOff(lane: Lane, error: KagamiError): void {
+    lane.cutOff ??= error;
+    lane.answer?.response.close();
+    this.#wake();
   }
 }
 
