@@ -40,8 +40,14 @@ export function isLoopback(ip: string): boolean {
   return ip === "::1" || ip.startsWith("127.");
 }
 
-function isLinkLocal(ip: string): boolean {
-  // Useless without the zone, which multiaddrs of peers do not carry.
+/**
+ * Says whether an address is of IPv6 and for one link only. It is of no use without its zone, which multiaddrs do not
+ * carry.
+ *
+ * @param ip IPv4 or IPv6 literal.
+ * @returns True for link-local addresses.
+ */
+export function isLinkLocal(ip: string): boolean {
   return /^fe[89ab]/i.test(ip);
 }
 
