@@ -8,7 +8,15 @@
  */
 
 /** What the integration tests need, by Debian's names. */
-const DEBIAN_PACKAGES = ["containerd", "runc", "skopeo", "docker-registry", "iproute2", "curl"];
+const DEBIAN_PACKAGES = [
+  "containerd",
+  "runc",
+  "skopeo",
+  "docker-registry",
+  "dnsmasq-base",
+  "iproute2",
+  "curl",
+];
 
 /** Parts that can be run alone: `tests/run.ts unit`. */
 const PARTS = ["check", "unit", "chart", "integration", "interop"] as const;

@@ -3,8 +3,19 @@
  *
  * @module
  */
+import { CONTAINERD, CTR } from "./containerd_program.ts";
 
-const BINARIES = ["containerd", "runc", "ctr", "skopeo", "docker-registry", "ip", "ss", "curl"];
+const BINARIES = [
+  CONTAINERD,
+  "runc",
+  CTR,
+  "skopeo",
+  "docker-registry",
+  "dnsmasq",
+  "ip",
+  "ss",
+  "curl",
+];
 
 async function succeeds(command: string, ...args: string[]): Promise<boolean> {
   try {
