@@ -6,11 +6,18 @@
  */
 import { InvalidMessageError, type PeerId } from "@libp2p/interface";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
-import type { AddProviderMessage, MessageHandler } from "./dht.ts";
+import type { MessageHandler } from "./dht.ts";
+import type { DhtMessage } from "./dht_message.ts";
 import { digestOf } from "./provider_key.ts";
 
 /** Addresses that a peer tells again are written again after this time, in milliseconds, should they have been lost. */
 export const ADDRESSES_TTL_MS = 60_000;
+
+/** Most addresses of a peer that are taken; a message could hold a hundred thousand. */
+export const MAX_TOLD_ADDRESSES = 16;
+
+/** Longest address that is taken, in bytes. With IP address, port and WebSocket they have 25. */
+export const MAX_TOLD_ADDRESS_BYTES = 128;
 
 /** Most peers whose addresses are remembered as told; there are no more connections. */
 export const MAX_TOLD_PEERS = 4096;
@@ -50,17 +57,20 @@ export class AddProviderHandler implements MessageHandler {
    * @param message The message.
    * @throws {InvalidMessageError} If the message has no key.
    */
-  async handle(sender: PeerId, message: AddProviderMessage): Promise<undefined> {
+  async handle(sender: PeerId, message: Pick<DhtMessage, "key" | "providers">): Promise<undefined> {
     const { key } = message;
     if (key === undefined || key.length === 0) throw new InvalidMessageError("Missing key");
     const digest = digestOf(key);
     if (digest === undefined) return undefined;
     const own = sender.toMultihash().bytes;
     for (const { id, multiaddrs } of message.providers) {
-      if (!equal(id, own) || multiaddrs.length === 0) continue;
+      if (!equal(id, own)) continue;
+      const addresses = multiaddrs.filter(({ length }) => length <= MAX_TOLD_ADDRESS_BYTES)
+        .slice(0, MAX_TOLD_ADDRESSES);
+      if (addresses.length === 0) continue;
       const peer = sender.toString();
       // Addresses first: a record whose peer is not known makes the answer about all providers of its key fail.
-      await this.#note(sender, peer, multiaddrs);
+      await this.#note(sender, peer, addresses);
       this.#options.put(digest, peer);
     }
     return undefined;

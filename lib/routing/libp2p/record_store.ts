@@ -20,8 +20,11 @@ export const MAX_PROVIDER_RECORDS = 150_000;
 /** Most other entries, of which nearly all are the peer store's; the ones written longest ago go first. */
 export const MAX_OTHER_ENTRIES = 10_000;
 
-/** Largest other entry that is held, in bytes. What the peer store keeps of a node is below 1 KiB. */
-export const MAX_OTHER_ENTRY_BYTES = 8 * 1024;
+/**
+ * Largest other entry that is held, in bytes. What the peer store keeps of a node is below 1 KiB, and of one with as many
+ * addresses as libp2p lets it tell 13 KiB.
+ */
+export const MAX_OTHER_ENTRY_BYTES = 16 * 1024;
 
 /** How often expired records are removed from memory. They are never answered, removed or not. */
 const SWEEP_MILLISECONDS = 60_000;

@@ -4,6 +4,7 @@ import { multiaddr } from "@multiformats/multiaddr";
 import {
   AddProviderHandler,
   ADDRESSES_TTL_MS,
+  MAX_TOLD_ADDRESSES,
 } from "../../../../lib/routing/libp2p/add_provider_handler.ts";
 import { digestOf, providerKey } from "../../../../lib/routing/libp2p/provider_key.ts";
 import { makePeerId } from "../../support/peer_ids.ts";
@@ -83,4 +84,18 @@ Deno.test("keys other than of sha2-256 are ignored, and a message without a key 
   assert.deepEqual(done, []);
   await assert.rejects(handle(new Uint8Array(), sender), { name: "InvalidMessageError" });
   await assert.rejects(handler.handle(sender, { providers: [] }), { name: "InvalidMessageError" });
+});
+
+Deno.test("a bounded number of addresses of a bounded length is taken", async () => {
+  const { done, handle } = recording();
+  const endless = multiaddr(`/dns4/${"n".repeat(60)}.${"n".repeat(60)}.example.test/tcp/5001`);
+  const many = Array.from(
+    { length: 1000 },
+    (_, index) => multiaddr(`/ip4/10.0.0.7/tcp/${index + 1}`),
+  );
+  await handle(KEY, sender, [endless, ...many]);
+  assert.deepEqual(done, [`addresses ${sender} ${many.slice(0, MAX_TOLD_ADDRESSES)}`, RECORD]);
+  done.length = 0;
+  await handle(KEY, sender, [endless]);
+  assert.deepEqual(done, []);
 });
