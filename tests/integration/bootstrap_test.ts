@@ -33,7 +33,7 @@ Deno.test({
     await using cluster = await SeedCluster.create(3);
     const dnsNode = await cluster.network.addNode("dns");
     await using dns = await DnsServer.start(dnsNode, cluster.folder, DOMAIN);
-    for (const { node } of cluster.nodes) await dns.serve(node);
+    for (const { node } of cluster.nodes) await dns.serve(cluster.network, node);
     await startAll(cluster.nodes, { BOOTSTRAP_KIND: "dns", DNS_BOOTSTRAP_DOMAIN: DOMAIN });
 
     await t.step("without an address they are not ready, and say why", async () => {
@@ -126,7 +126,7 @@ Deno.test({
       for (const { mirror } of cluster.nodes) await mirror.stop();
       const dnsNode = await cluster.network.addNode("dns");
       await using dns = await DnsServer.start(dnsNode, cluster.folder, DOMAIN);
-      for (const { node } of cluster.nodes) await dns.serve(node);
+      for (const { node } of cluster.nodes) await dns.serve(cluster.network, node);
       await dns.publish(cluster.nodes.map(({ node }) => node.ipv6));
       await startAll(cluster.nodes, { BOOTSTRAP_KIND: "dns", DNS_BOOTSTRAP_DOMAIN: DOMAIN });
       await cluster.isJoined();

@@ -22,6 +22,8 @@ export interface ClusterNode {
 /** Options of {@linkcode TestCluster.start}. */
 export interface ClusterOptions {
   readonly nodes: number;
+  /** Whether there is no IPv4. */
+  readonly ipv6Only?: boolean;
   /** Further environment of the mirrors. */
   readonly env?: Readonly<Record<string, string>>;
   /** What runs as the mirror of the node of a number, from 1; see {@linkcode MirrorProcess.start}. */
@@ -59,7 +61,9 @@ export class TestCluster implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const folder = await Deno.makeTempDir({ prefix: "kagami-test-" });
     stack.defer(() => Deno.remove(folder, { recursive: true }));
-    const network = stack.use(await TestNetwork.create());
+    const network = stack.use(
+      await TestNetwork.create({ ipv6Only: options.ipv6Only ?? false }),
+    );
     const upstreamNode = await network.addNode("upstream");
     const upstream = stack.use(
       await UpstreamRegistry.start(upstreamNode, `${folder}/upstream`),
@@ -137,12 +141,15 @@ export async function configure(
   containerd: ContainerdDaemon,
   registries: readonly string[],
 ): Promise<void> {
+  const { ip, name } = containerd.node;
+  // containerd 1.x reads no IPv6 addresses there.
+  const host = ip.startsWith("[") ? name : ip;
   const { code, stderr } = await runKagami([
     "configuration",
     `--containerd-registry-config-path=${containerd.certsDir}`,
     "--mirrored-registries",
     ...registries,
-    `--mirror-targets=http://${containerd.node.ip}:${PORTS.registry}`,
+    `--mirror-targets=http://${host}:${PORTS.registry}`,
     `--basic-auth-dir=${containerd.folder}/basic-auth`,
   ]);
   if (code !== 0) throw new Error(`configuration failed: ${stderr}`);

@@ -3,18 +3,14 @@
  *
  * @module
  */
-import { inside, type NetworkNode, runInside } from "./network.ts";
+import { inside, type NetworkNode, runInside, type TestNetwork } from "./network.ts";
 import { eventually, ManagedProcess } from "./process.ts";
-
-/** Where `ip netns exec` takes a namespace's own files from. */
-const NETNS_FILES = "/etc/netns";
 
 /** A running DNS server. */
 export class DnsServer implements AsyncDisposable {
   readonly #node: NetworkNode;
   readonly #hostsPath: string;
   readonly #process: ManagedProcess;
-  readonly #clients: string[] = [];
   readonly #domain: string;
 
   private constructor(
@@ -60,25 +56,14 @@ export class DnsServer implements AsyncDisposable {
     this.#process.signal("SIGHUP");
   }
 
-  /** Lets a node ask this server; what runs in it must be started afterwards. */
-  async serve(client: NetworkNode): Promise<void> {
-    const folder = `${NETNS_FILES}/${client.namespace}`;
-    await Deno.mkdir(folder, { recursive: true });
-    this.#clients.push(folder);
-    // IPv4 or not: the server listens on all of its addresses.
-    await Deno.writeTextFile(
-      `${folder}/resolv.conf`,
-      `nameserver ${this.#node.ip.replace(/[[\]]/g, "")}\noptions timeout:1 attempts:1\n`,
-    );
+  /** Lets a node of the network ask this server; what runs in it must be started afterwards. */
+  async serve(network: TestNetwork, client: NetworkNode): Promise<void> {
+    const ip = this.#node.ip.replace(/[[\]]/g, "");
+    const text = `nameserver ${ip}\noptions timeout:1 attempts:1\n`;
+    await network.putFile(client, "resolv.conf", text);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#process.stop();
-    for (const folder of this.#clients) await Deno.remove(folder, { recursive: true });
-    try {
-      await Deno.remove(NETNS_FILES);
-    } catch {
-      // Others still have files there.
-    }
   }
 }

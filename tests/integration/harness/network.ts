@@ -16,6 +16,9 @@ export interface NetworkNode {
   readonly ipv6: string;
 }
 
+/** Where `ip netns exec` takes a namespace's own files from, in place of those in `/etc`. */
+const NETNS_FILES = "/etc/netns";
+
 /** Arguments that run a command inside of a node. */
 export function inside(node: NetworkNode, ...command: string[]): string[] {
   return ["netns", "exec", node.namespace, ...command];
@@ -67,7 +70,15 @@ export class TestNetwork implements AsyncDisposable {
     await run("ip", "-n", this.#bridge, "link", "set", port, "master", "br0", "up");
     await this.#addAddresses(node);
     await run("ip", "-n", namespace, "link", "set", "eth0", "up");
+    if (!this.#hasIpv4) await this.putFile(node, "hosts", `::1 localhost\n${ipv6} ${name}\n`);
     return node;
+  }
+
+  /** Gives a node a file of its own in `/etc`, for what is started afterwards. */
+  async putFile(node: NetworkNode, name: string, text: string): Promise<void> {
+    const folder = `${NETNS_FILES}/${node.namespace}`;
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeTextFile(`${folder}/${name}`, text);
   }
 
   async #addAddresses({ namespace, ip, ipv6 }: NetworkNode): Promise<void> {
@@ -109,6 +120,17 @@ export class TestNetwork implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const name of this.#namespaces.reverse()) {
       await runCommand("ip", ["netns", "delete", name]);
+      await removeIfThere(`${NETNS_FILES}/${name}`);
     }
+    // Not if another network has files there.
+    await Deno.remove(NETNS_FILES).catch(() => {});
+  }
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
