@@ -35,7 +35,7 @@ chmod 755 "$DATA_DIR"
 place "$DATA_DIR" data
 place "$CONTAINERD_SOCK" containerd.sock
 place "$CONTAINERD_CONTENT_PATH" content
-for name in deno-folder sources content; do mount -o remount,bind,ro "${MOUNTS}/$name"; done
+for name in deno-folder sources content containerd.sock; do mount -o remount,bind,ro "${MOUNTS}/$name"; done
 export DENO_DIR=${MOUNTS}/deno-folder CONTAINERD_SOCK=${MOUNTS}/containerd.sock
 export CONTAINERD_CONTENT_PATH=${MOUNTS}/content DATA_DIR=${MOUNTS}/data
 unset BASIC_AUTH_DIR
