@@ -17,7 +17,7 @@ import { CONTAINERD_MAJOR, type ContainerdSettings } from "./harness/containerd_
 import { ContainerdWriter } from "./harness/containerd_writer.ts";
 import { makeImage as makeRealImage } from "./harness/images.ts";
 import { TestNetwork } from "./harness/network.ts";
-import { eventually, run } from "./harness/process.ts";
+import { eventually } from "./harness/process.ts";
 import { REQUIRES_TEST_BED } from "./harness/requirements.ts";
 
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
@@ -176,12 +176,7 @@ Deno.test({
       seed: 1,
       platforms: ["amd64", "arm64"],
     });
-    await run("tar", "-C", image.path, "-cf", `${image.path}.tar`, ".");
-    // ctr names the image after this and the name in the archive.
-    const base = ["--base-name", "registry.test/team/imported"];
-    const platforms = ["--all-platforms", "--no-unpack"];
-    await containerd.ctr("image", "import", ...base, ...platforms, `${image.path}.tar`);
-    const reference = "registry.test/team/imported:image";
+    const reference = await containerd.importImage(image, "registry.test/team/imported");
     assert.equal(await store.resolve(reference), image.digest);
     const entries = new Map((await store.list()).map((entry) => [entry.key, entry]));
     const sources = [{ registry: "registry.test", repository: "team/imported" }];
