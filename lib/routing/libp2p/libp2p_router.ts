@@ -30,6 +30,7 @@ import { loadIdentity } from "./identity.ts";
 import { closest, type Positioned } from "./keyspace.ts";
 import { keyspacePosition, providerKey } from "./provider_key.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
+import { serveIncoming } from "./incoming_stream.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
 import { announceable, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
 import { encodeProvider } from "./provider_message.ts";
@@ -112,7 +113,7 @@ export async function createLibp2pRouter(options: Libp2pRouterOptions): Promise<
   ];
   let node: Node;
   try {
-    node = await createNode({ privateKey, records, listen });
+    node = await createNode({ privateKey, records, listen, now });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new UnavailableError(`router cannot listen on ${listen.join(", ")}: ${reason}`, {
@@ -132,10 +133,13 @@ async function createNode(options: {
   privateKey: Awaited<ReturnType<typeof loadIdentity>>;
   records: RecordStore;
   listen: string[];
+  now: () => number;
 }): Promise<Node> {
+  const { records, now } = options;
   const node = await createLibp2p({
+    start: false,
     privateKey: options.privateKey,
-    datastore: options.records,
+    datastore: records,
     addresses: { listen: options.listen, announceFilter: announceable },
     transports: [tcp(), webSockets()],
     connectionEncrypters: [noise()],
@@ -182,6 +186,16 @@ async function createNode(options: {
       }),
     },
   });
+  // The class has more than its published interface says; `dht.ts` names what is used of it.
+  const { rpc } = node.services.dht as unknown as Dht;
+  rpc.handlers.ADD_PROVIDER = new AddProviderHandler({
+    put: (digest, peer) => records.putProvider(digest, peer),
+    merge: (peer, multiaddrs) => node.peerStore.merge(peer, { multiaddrs }),
+    now,
+  });
+  rpc.onIncomingStream = (stream, { remotePeer }) =>
+    serveIncoming(stream, (message) => rpc.handleMessage(remotePeer, message));
+  await node.start();
   return node as unknown as Node;
 }
 
@@ -234,11 +248,6 @@ class Libp2pRouter implements Router {
           this.#node.peerId.toMultihash().bytes,
           this.#node.getMultiaddrs().map((address) => withoutPeerId(address).bytes),
         ),
-    });
-    this.#dht.rpc.handlers.ADD_PROVIDER = new AddProviderHandler({
-      put: (digest, peer) => this.#records.putProvider(digest, peer),
-      merge: (peer, multiaddrs) => this.#node.peerStore.merge(peer, { multiaddrs }),
-      now: parts.now,
     });
     this.#publisher = new Publisher({
       network: {
