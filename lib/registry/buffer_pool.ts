@@ -17,7 +17,7 @@ export const SMALL_BUFFER_SIZE = 64 * 1024;
 /** Up to this many bodies get large buffers; two of them each bound the memory to 16 MiB. */
 export const MAX_LARGE_STREAMS = 8;
 
-/** Up to this many bodies get medium-sized buffers: another 28 MiB. As many as there are connections take 120 more. */
+/** Up to this many bodies get medium-sized buffers: another 28 MiB. As many as there are connections take 248 more. */
 export const MAX_MEDIUM_STREAMS = 64;
 
 /** Free buffers of each size that are kept. */
