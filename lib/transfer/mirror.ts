@@ -275,8 +275,13 @@ export class Mirror {
         slot?.release();
       },
       pace: (bytes) => slot?.pace(bytes),
-      ask: (peer, range) =>
-        this.#ask(peer, { path, method: "GET", signal, range: headerOf(range) }),
+      ask: (peer, range, unwanted) =>
+        this.#ask(peer, {
+          path,
+          method: "GET",
+          signal: AbortSignal.any([signal, unwanted]),
+          range: headerOf(range),
+        }),
       another: (range) =>
         this.#open(path, candidates, headerOf(range), signal).catch((error) => {
           // The rest lies within the content: who says otherwise has other content.

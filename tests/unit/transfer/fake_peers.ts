@@ -22,10 +22,10 @@ import { fakeTimers, finished } from "../support/fake_timers.ts";
 export interface Script {
   /** Bytes that it takes for the content. */
   readonly bytes?: Uint8Array;
-  /** Most bytes of one read. */
-  readonly piece?: number;
-  /** How long each read takes, in milliseconds by the clock. Default: no time. */
-  readonly delayMs?: number;
+  /** Most bytes of one read, by its place in the content. */
+  readonly piece?: number | ((at: number) => number);
+  /** How long a read takes, in milliseconds by the clock. Default: no time. */
+  readonly delayMs?: number | ((at: number, request: number) => number);
   /** Awaited before it answers, with the number of the request, from 0; what it throws is the answer. */
   readonly ask?: (range: ByteRange, request: number, peers: FakePeers) => Promise<void> | void;
   /**
@@ -91,12 +91,14 @@ class FakeResponse implements HttpResponse {
     this.isReading = true;
     try {
       const { read, delayMs, piece = 256 * 1024 } = this.#script;
-      if (delayMs !== undefined) await this.#peers.clock.sleep(delayMs, this.#abort.signal);
+      const ms = typeof delayMs === "function" ? delayMs(this.#at, this.#request) : delayMs ?? 0;
+      if (ms > 0) await this.#peers.clock.sleep(ms, this.#abort.signal);
       const said = this.isClosed ? undefined : read?.(this.#at, this.#request, this.#peers);
       const result = await Promise.race([said, this.#closing.promise]);
       if (this.isClosed) throw new PeerError("closed while it was read");
       if (result === "end") return 0;
-      const count = Math.min(into.length, piece, this.#end + 1 - this.#at);
+      const most = typeof piece === "function" ? piece(this.#at) : piece;
+      const count = Math.min(into.length, most, this.#end + 1 - this.#at);
       into.set(this.#bytes.subarray(this.#at, this.#at + count));
       this.#at += count;
       return count;
@@ -146,6 +148,8 @@ export class FakePeers implements DownloadSource {
   readonly #counts = new Map<string, number>();
   readonly #running = new Set<Peer>();
   readonly #pace: DownloadSetting["pace"];
+  /** Buffers that were lent to others before. */
+  readonly #lentBefore: number;
   readonly #closed = Promise.withResolvers<never>();
 
   /**
@@ -162,6 +166,7 @@ export class FakePeers implements DownloadSource {
     this.#scripts = scripts;
     this.#queue = Object.keys(scripts).map((id) => ({ id, addresses: [], registryPort: 1 }));
     this.buffers = setting.buffers ?? new ChunkBuffers();
+    this.#lentBefore = this.buffers.lent;
     this.#pace = setting.pace;
     this.#closed.promise.catch(() => {});
   }
@@ -188,13 +193,16 @@ export class FakePeers implements DownloadSource {
     });
   }
 
-  async ask(peer: Peer, range: ByteRange): Promise<PeerAnswer> {
+  async ask(peer: Peer, range: ByteRange, signal?: AbortSignal): Promise<PeerAnswer> {
     const request = this.#counts.get(peer.id) ?? 0;
     this.#counts.set(peer.id, request + 1);
     this.requests.push(`${peer.id} ${range.start}-${range.end}`);
     assert.ok(!this.#excluded.has(peer.id), `${peer.id} was excluded`);
     const script = this.#scripts[peer.id]!;
-    await Promise.race([script.ask?.(range, request, this), this.#closed.promise]);
+    const unwanted = Promise.withResolvers<never>();
+    signal?.addEventListener("abort", () => unwanted.reject(new PeerError("aborted")));
+    const asked = script.ask?.(range, request, this);
+    await Promise.race([asked, this.#closed.promise, unwanted.promise]);
     const bytes = this.#bytesOf(peer);
     const response = new FakeResponse(this, script, range, request);
     this.responses.push(response);
@@ -289,7 +297,7 @@ export class FakePeers implements DownloadSource {
     assert.equal(this.closings, 1);
     assert.ok(this.responses.every(({ isClosed }) => isClosed), "all answers are closed");
     assert.deepEqual([...this.#running], [], "nobody delivers");
-    assert.equal(this.buffers.lent, 0, "all buffers are back");
+    assert.equal(this.buffers.lent, this.#lentBefore, "all buffers are back");
     assert.equal(this.clock.sleepers, 0, "no timer is left");
   }
 }
