@@ -387,7 +387,7 @@ Deno.test({
       "/nowhere/at/all",
     );
     assert.match(warnings[0]!, /no content path.*--containerd-content-path/);
-    // containerd 2 does not tell its settings for images, and asks mirrors also without a config_path.
+    // containerd 2 does not tell its settings for images.
     assert.equal(warnings.length, CONTAINERD_MAJOR < 2 ? 3 : 1, warnings.join("\n"));
     if (CONTAINERD_MAJOR >= 2) return;
     assert.match(warnings[1]!, /discards unpacked layers.*discard_unpacked_layers = false/);
