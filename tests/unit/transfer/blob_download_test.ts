@@ -4,7 +4,7 @@ import { KagamiError, NotFoundError, PeerError } from "../../../lib/errors.ts";
 import { CHUNK_SIZE } from "../../../lib/oci/chunk_list.ts";
 import { SINGLE_WINDOW } from "../../../lib/transfer/blob_download.ts";
 import { ChunkBuffers, GUARANTEED_CHUNK_BUFFERS } from "../../../lib/transfer/chunk_buffers.ts";
-import { makeContent, type TestContent } from "../support/content.ts";
+import { makeContent } from "../support/content.ts";
 import { drain } from "../support/drain.ts";
 import { fakeTimers, finished } from "../support/fake_timers.ts";
 import { download, FakePeers, hang, type Outcome, type Script } from "./fake_peers.ts";
