@@ -47,6 +47,12 @@ export const LAST_PATIENCE_MS = 8000;
  */
 export const MAX_CHUNK_WAIT_MS = 30_000;
 
+/**
+ * A peer that was silent for so long before it failed is not tried again, in milliseconds, whatever it brought before:
+ * it costs the reader a time limit each time. One whose connection breaks may be.
+ */
+export const MAX_SILENCE_MS = 1000;
+
 /** Wrong chunks after which a download is given up. */
 export const MAX_WRONG_CHUNKS = 3;
 
@@ -132,11 +138,14 @@ interface Lane {
   readonly run: Run;
   /** Since when it waits for its peer; undefined while it waits for something else. */
   waitingSince: number | undefined;
-  hasProgressed: boolean;
+  /** When it brought something for the last time; undefined if it has not. */
+  progressedAt: number | undefined;
   /** True if it is to end after its run. */
   isRetired: boolean;
   /** Why it was cut off. */
   cutOff?: KagamiError;
+  /** True if that was since it is of no use even as the only one. */
+  isHopeless: boolean;
   /** Aborted together with that. */
   readonly abort: AbortController;
   /** True if its peer was reported as one that failed. */
@@ -164,6 +173,8 @@ export class BlobDownload implements ContentReader {
   #isReplacing = false;
   #isClosed = false;
   #wrongChunks = 0;
+  /** The end did not match the digest, so that what has left is in doubt until another end does. */
+  #doubt: VerificationError | undefined;
   readonly #scaling = new LaneScaling();
   readonly #timer: ReturnType<typeof setInterval>;
   #bytes = 0;
@@ -308,18 +319,22 @@ export class BlobDownload implements ContentReader {
       chunk.isConfirmed = true;
       return true;
     }
-    this.#refuse(chunk);
+    this.#refuse(chunk, isLast);
     return false;
   }
 
   /** The chunk that does not fit comes once more, from another peer, unless the fault may lie in what has left. */
-  #refuse(chunk: Chunk): void {
+  #refuse(chunk: Chunk, isLast: boolean): void {
     const error = new VerificationError(`bytes for ${this.#options.digest} do not match it`);
     this.#discard(chunk);
     if (!chunk.isMixed) this.#distrust(chunk.peer, error);
     this.#wrongChunks += 1;
-    const hasLeft = this.#list === undefined && chunk.start > this.start;
-    if (hasLeft || this.#wrongChunks >= MAX_WRONG_CHUNKS) return this.fail(error);
+    const hasLeft = chunk.start > this.start;
+    // A list is only as true as its peer: a liar's own one fits its lies up to here.
+    if (isLast && hasLeft) this.#doubt = error;
+    if ((hasLeft && this.#list === undefined) || this.#wrongChunks >= MAX_WRONG_CHUNKS) {
+      return this.fail(error);
+    }
     this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
     this.#wake();
   }
@@ -375,8 +390,9 @@ export class BlobDownload implements ContentReader {
       answer,
       run,
       waitingSince: undefined,
-      hasProgressed: false,
+      progressedAt: undefined,
       isRetired: false,
+      isHopeless: false,
       abort: new AbortController(),
       isReported: false,
     };
@@ -510,7 +526,7 @@ export class BlobDownload implements ContentReader {
       if (this.#isClosed) return false;
       chunk.filled += count;
       this.#bytes += count;
-      lane.hasProgressed = true;
+      lane.progressedAt = this.#options.now();
     }
     lane.waitingSince = undefined;
     const tookMs = this.#options.now() - startedAt;
@@ -535,12 +551,18 @@ export class BlobDownload implements ContentReader {
     // What a liar has begun is begun anew.
     if (error instanceof VerificationError && begun !== undefined) begun.filled = 0;
     this.#giveBack(run);
-    const isWorthwhile = lane.hasProgressed && this.#waitingMs(0) < MAX_CHUNK_WAIT_MS;
-    if (!lane.isReported) source.failed(lane.peer, error, isWorthwhile);
+    if (!lane.isReported) source.failed(lane.peer, error, this.#isWorthwhile(lane));
     if (!(error instanceof KagamiError)) this.#failure ??= error;
     if (this.#wrongChunks >= MAX_WRONG_CHUNKS) {
       this.fail(new VerificationError(`peers deliver wrong bytes for ${digest}`));
     }
+  }
+
+  /** Whether the peer of a lane that failed may be tried again. */
+  #isWorthwhile({ progressedAt, isHopeless, cutOff }: Lane): boolean {
+    if (progressedAt === undefined || isHopeless) return false;
+    const isSilent = cutOff === undefined && this.#options.now() - progressedAt >= MAX_SILENCE_MS;
+    return !isSilent && this.#waitingMs(0) < MAX_CHUNK_WAIT_MS;
   }
 
   #giveBack(run: Run): void {
@@ -592,7 +614,8 @@ export class BlobDownload implements ContentReader {
       source.resumed();
       this.#begin(answer.peer, gap, answer);
     } catch (error) {
-      this.#failure = error;
+      if (this.#doubt === undefined) this.#failure = error;
+      else this.fail(this.#doubt);
     } finally {
       this.#isReplacing = false;
       this.#wake();
@@ -650,11 +673,17 @@ export class BlobDownload implements ContentReader {
     if (waitedMs < this.#patienceMs) return;
     const who = lane.answer?.address ?? lane.peer.id;
     const message = `peer ${who} brought no chunk within ${Math.round(waitedMs)} ms`;
+    lane.isHopeless = this.#isLast;
     this.#cutOff(lane, new PeerError(message));
   }
 
+  /** Whether no other peer could take over. */
+  get #isLast(): boolean {
+    return this.#lanes.size <= 1 && !this.#options.source.hasSpare();
+  }
+
   get #patienceMs(): number {
-    if (this.#lanes.size <= 1 && !this.#options.source.hasSpare()) return LAST_PATIENCE_MS;
+    if (this.#isLast) return LAST_PATIENCE_MS;
     const { factor, leastMs, mostMs, initialMs } = PATIENCE;
     const expectedMs = this.#chunkMs === undefined ? initialMs : this.#chunkMs * factor;
     return Math.min(mostMs, Math.max(leastMs, expectedMs));

@@ -259,3 +259,19 @@ Deno.test("BlobDownload shares memory among many downloads, and all of them end"
   assert.equal(buffers.lent, 0);
   assert.equal(clock.sleepers, 0);
 });
+
+for (const [fault, silenceMs, requests] of [["broke", 0, 3], ["fell silent", 3000, 1]] as const) {
+  Deno.test(`BlobDownload asks the only peer ${requests} times when it ${fault} in the middle`, async () => {
+    const outcome = await download(CONTENT, {
+      only: {
+        read: async (at, request, peers) => {
+          if (request > 1 || at < (request + 1) * 2 * CHUNK_SIZE) return;
+          await peers.clock.sleep(silenceMs);
+          throw new PeerError("sent no byte of the body");
+        },
+      },
+    });
+    assert.equal(outcome.peers.requests.length, requests);
+    assert.equal(outcome.error === undefined, requests > 1, String(outcome.error));
+  });
+}
