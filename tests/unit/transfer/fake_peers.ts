@@ -26,6 +26,8 @@ export interface Script {
   readonly piece?: number | ((at: number) => number);
   /** How long a read takes, in milliseconds by the clock. Default: no time. */
   readonly delayMs?: number | ((at: number, request: number) => number);
+  /** How long an answer takes, in milliseconds by the clock. */
+  readonly answerMs?: (request: number) => number;
   /** Awaited before it answers, with the number of the request, from 0; what it throws is the answer. */
   readonly ask?: (range: ByteRange, request: number, peers: FakePeers) => Promise<void> | void;
   /**
@@ -36,7 +38,7 @@ export interface Script {
     at: number,
     request: number,
     peers: FakePeers,
-  ) => Promise<void> | void | "end";
+  ) => Promise<void> | "end" | void;
 }
 
 /** Waits until the other side gives up. */
@@ -118,8 +120,10 @@ class FakeResponse implements HttpResponse {
 export interface DownloadSetting {
   /** What the client asks for, as a `Range` header. */
   readonly range?: string;
-  /** Default: the right list, at once. `"never"` ends with the download, as the mirror's requests do. */
-  readonly chunks?: Promise<ChunkList | undefined> | "never";
+  /** Default: the right list. */
+  readonly chunks?: Promise<ChunkList | undefined>;
+  /** When the list comes, in milliseconds by the clock; at the latest when the download is closed. Default: at once. */
+  readonly listMs?: number;
   /** Most buffers of all downloads. */
   readonly buffers?: ChunkBuffers;
   readonly pace?: (bytes: number) => Promise<void> | undefined;
@@ -150,7 +154,7 @@ export class FakePeers implements DownloadSource {
   readonly #pace: DownloadSetting["pace"];
   /** Buffers that were lent to others before. */
   readonly #lentBefore: number;
-  readonly #closed = Promise.withResolvers<never>();
+  readonly #abort = new AbortController();
 
   /**
    * @param content What they have.
@@ -168,11 +172,10 @@ export class FakePeers implements DownloadSource {
     this.buffers = setting.buffers ?? new ChunkBuffers();
     this.#lentBefore = this.buffers.lent;
     this.#pace = setting.pace;
-    this.#closed.promise.catch(() => {});
   }
 
   /** Opens a download from the first peer. */
-  async open({ range, chunks }: DownloadSetting = {}): Promise<BlobDownload> {
+  async open({ range, chunks, listMs = 0 }: DownloadSetting = {}): Promise<BlobDownload> {
     const asked = /^bytes=(\d*)-(\d*)$/.exec(widened(range) ?? "")?.slice(1);
     const size = this.#bytesOf(this.#queue[0]!).length;
     const start = asked?.[0] === ""
@@ -184,9 +187,8 @@ export class FakePeers implements DownloadSource {
       digest: this.content.digest,
       first,
       range: narrowed(range, first),
-      chunks: chunks === "never"
-        ? this.#closed.promise.catch(() => undefined)
-        : chunks ?? Promise.resolve(listOf(this.content)),
+      chunks: (listMs === 0 ? Promise.resolve() : this.clock.sleep(listMs, this.#abort.signal))
+        .then(() => chunks ?? listOf(this.content)),
       source: this,
       buffers: this.buffers,
       now: this.clock.now,
@@ -199,10 +201,13 @@ export class FakePeers implements DownloadSource {
     this.requests.push(`${peer.id} ${range.start}-${range.end}`);
     assert.ok(!this.#excluded.has(peer.id), `${peer.id} was excluded`);
     const script = this.#scripts[peer.id]!;
-    const unwanted = Promise.withResolvers<never>();
-    signal?.addEventListener("abort", () => unwanted.reject(new PeerError("aborted")));
-    const asked = script.ask?.(range, request, this);
-    await Promise.race([asked, this.#closed.promise, unwanted.promise]);
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    aborted.catch(() => {});
+    const unwanted = AbortSignal.any([this.#abort.signal, ...signal === undefined ? [] : [signal]]);
+    unwanted.addEventListener("abort", () => reject(new PeerError("not wanted any more")));
+    const answerMs = script.answerMs?.(request) ?? 0;
+    if (answerMs > 0) await this.clock.sleep(answerMs, unwanted);
+    await Promise.race([aborted, script.ask?.(range, request, this)]);
     const bytes = this.#bytesOf(peer);
     const response = new FakeResponse(this, script, range, request);
     this.responses.push(response);
@@ -288,7 +293,7 @@ export class FakePeers implements DownloadSource {
 
   closed(): void {
     this.closings += 1;
-    this.#closed.reject(new PeerError("closed while it was asked"));
+    this.#abort.abort();
   }
 
   /** Nothing is left of a download that was closed. */
@@ -328,7 +333,7 @@ export async function download(
 ): Promise<Outcome> {
   const peers = new FakePeers(content, scripts, setting);
   using _timers = fakeTimers(peers.clock);
-  const reader = await peers.open(setting);
+  const reader = await finished(peers.clock, peers.open(setting));
   const bytes = new Uint8Array(content.bytes.length);
   let length = 0;
   const reading = (async () => {
