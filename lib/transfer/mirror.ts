@@ -213,12 +213,13 @@ export class Mirror {
     let first: PeerAnswer | undefined;
     try {
       first = await this.#open(path, candidates, asked, signal);
+      const wanted = narrowed(range, first);
       const ended = new AbortController();
       const lists = this.#chunkLists(path, first, candidates, ended.signal);
       const download = new BlobDownload({
         digest: path.digest,
         first,
-        range: narrowed(range, first),
+        range: wanted,
         chunks: firstDefined(lists),
         source: this.#sourceOf(path, candidates, slot, ended),
         buffers: this.#buffers,
