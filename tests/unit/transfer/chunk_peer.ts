@@ -17,6 +17,8 @@ export interface ChunkPeerOptions {
   readonly bytes?: Uint8Array;
   /** Its list; `"hangs"` never comes. Default: none, and it says so. */
   readonly list?: ChunkList | "hangs";
+  /** Awaited before it answers with its list. */
+  readonly beforeList?: () => Promise<void>;
   /** Awaited before each write, with its place in the content and the number of the request. */
   readonly before?: (at: number, request: number) => Promise<void>;
   /** Ends the body before this place. */
@@ -50,6 +52,7 @@ export function startChunkPeer(
   const server = startRawServer(async ({ target, headers }, connection) => {
     if (target.startsWith("/kagami/")) {
       if (list === "hangs") return await untilClosed(connection);
+      await options.beforeList?.();
       const status = list === undefined ? "404 Not Found" : "200 OK";
       const body = list?.bytes ?? new Uint8Array();
       await send(connection, `HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\n\r\n`);

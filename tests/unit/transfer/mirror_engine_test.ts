@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { NotFoundError, RangeNotSatisfiableError, VerificationError } from "../../../lib/errors.ts";
 import { TransferLimits } from "../../../lib/net/transfer_limits.ts";
 import { CHUNK_SIZE, ChunkList } from "../../../lib/oci/chunk_list.ts";
+import { sleep } from "../../../lib/sleep.ts";
 import { ChunkBuffers } from "../../../lib/transfer/chunk_buffers.ts";
 import { ConnectionPool } from "../../../lib/transfer/connection_pool.ts";
 import type { MirroredBlob } from "../../../lib/transfer/mirror.ts";
@@ -16,7 +17,7 @@ import { startFaultPeer } from "../support/fault_peer.ts";
 import { blobPath, mirrorOf, TEST_TIMEOUTS } from "../support/mirror_of.ts";
 import { send, startRawServer } from "../support/raw_server.ts";
 import { startChunkPeer } from "./chunk_peer.ts";
-import { listOf } from "./fake_peers.ts";
+import { listOf, lyingListOf } from "./fake_peers.ts";
 
 const CONTENT = makeContent(5 * CHUNK_SIZE + 5);
 const LIST = listOf(CONTENT)!;
@@ -81,6 +82,23 @@ for (const first of ["liar", "good"] as const) {
     await assert.rejects(mirror.blob(blobPath(CONTENT.digest), "bytes=5-"), NotFoundError);
   });
 }
+
+Deno.test("Mirror.blob() hands out nothing of a liar with a list of its own when another list comes a little later", async () => {
+  const bytes = CONTENT.bytes.map((byte) => byte ^ 0xff);
+  const chunk = Promise.withResolvers<void>();
+  await using liar = startChunkPeer("liar", CONTENT, {
+    bytes,
+    list: lyingListOf(CONTENT, bytes),
+    before: (at) => Promise.resolve(at < CHUNK_SIZE ? undefined : chunk.resolve()),
+  });
+  // Time enough for the chunk to be checked and handed out, if it is not held back.
+  const beforeList = () => chunk.promise.then(() => sleep(30));
+  await using good = startChunkPeer("good", CONTENT, { list: LIST, beforeList });
+  const { mirror } = await mirrorOf(CONTENT.digest, [liar.peer, good.peer]);
+  const drained = await read(await mirror.blob(blobPath(CONTENT.digest), undefined));
+  assert.ok(drained.error instanceof VerificationError, String(drained.error));
+  assert.equal(drained.bytes.length, 0);
+});
 
 Deno.test("Mirror.blob() waits for a list only so long", async () => {
   await using peer = startChunkPeer("peer", CONTENT, { list: "hangs" });
