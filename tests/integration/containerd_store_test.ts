@@ -324,7 +324,9 @@ Deno.test({
     await eventually("the watch has begun", () => Promise.resolve(isWatching));
     // The first content makes the folder, which the watch has to find.
     for (const seed of [1, 2]) {
-      const digest = await bed.writer.putContent(makeContent(5000, seed).bytes);
+      // Without the label garbage collection, which runs at containerd's start, may take it away.
+      const labels = { "containerd.io/gc.root": "test" };
+      const digest = await bed.writer.putContent(makeContent(5000, seed).bytes, labels);
       await eventually(
         "it is listed",
         async () => (await bed.store.list()).some(({ key }) => key === digest),
