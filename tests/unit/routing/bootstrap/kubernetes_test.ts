@@ -40,9 +40,7 @@ class Election implements AsyncDisposable {
   readonly members: Member[] = [];
   #running = 0;
 
-  private constructor(readonly server: FakeApiServer) {
-    Deno.env.set("KUBECONFIG", server.kubeconfig);
-  }
+  private constructor(readonly server: FakeApiServer) {}
 
   static async start(): Promise<Election> {
     return new Election(await startFakeApiServer());
@@ -56,7 +54,11 @@ class Election implements AsyncDisposable {
     let isDead = false;
     const bootstrapper = new KubernetesBootstrapper({
       connect: async () => {
-        const client = await createLeaseClient({ name: NAME, namespace: "default" });
+        const client = await createLeaseClient({
+          name: NAME,
+          namespace: "default",
+          kubeconfig: this.server.kubeconfig,
+        });
         const alive = <T>(work: () => Promise<T>) =>
           isDead ? Promise.reject(new UnavailableError("cut off")) : work();
         return {
