@@ -355,9 +355,10 @@ Deno.test("addresses that nobody can dial are left out, and their number is boun
 
 Deno.test("a node without addresses does not lead", async () => {
   await using election = await Election.start();
+  const { kubeconfig } = election.server;
   const abort = new AbortController();
   const bootstrapper = new KubernetesBootstrapper({
-    connect: () => createLeaseClient({ name: NAME, namespace: "default" }),
+    connect: () => createLeaseClient({ name: NAME, namespace: "default", kubeconfig }),
     log: recordingLog().log,
     sleep: election.clock.sleep,
   });
