@@ -8,6 +8,7 @@
  */
 import type { PeerId, Stream } from "@libp2p/interface";
 import { sleep } from "../../sleep.ts";
+import { encodeJson, parseJson, readToEnd } from "./json_stream.ts";
 
 /** Protocol of the question. */
 export const NODE_INFO_PROTOCOL = "/kagami/node/1.0.0";
@@ -55,7 +56,7 @@ export class NodeInfos {
 
   /** Answers from now on. */
   async start(): Promise<void> {
-    const answer = new TextEncoder().encode(JSON.stringify(this.#own));
+    const answer = encodeJson(this.#own);
     await this.#host.handle(NODE_INFO_PROTOCOL, (stream) => {
       stream.send(answer);
       stream.close().catch((error) => stream.abort(error));
@@ -89,35 +90,16 @@ export class NodeInfos {
     let stream: Stream | undefined;
     try {
       stream = await this.#host.dialProtocol(peer, NODE_INFO_PROTOCOL, { signal: bounded });
-      const info = parseNodeInfo(await readToEnd(stream, bounded));
+      const info = parseNodeInfo(await readToEnd(stream, MAX_NODE_INFO_BYTES, bounded));
       if (info === undefined) return;
       this.#known.set(id, info);
       if (this.#known.size > MAX_NODE_INFOS) this.#known.delete(this.#known.keys().next().value!);
     } catch {
       // Spegel, or gone: nothing is known of it then.
+      stream?.abort(new Error("no answer"));
     } finally {
       stream?.close().catch(() => {});
     }
-  }
-}
-
-async function readToEnd(stream: Stream, signal: AbortSignal): Promise<Uint8Array> {
-  const abort = () => stream.abort(new Error("took too long"));
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    const parts: Uint8Array[] = [];
-    let size = 0;
-    for await (const part of stream) {
-      const bytes = part instanceof Uint8Array ? part : part.subarray();
-      size += bytes.length;
-      if (size > MAX_NODE_INFO_BYTES) throw new RangeError("answer is too long");
-      parts.push(bytes);
-    }
-    const whole = new Uint8Array(size);
-    parts.reduce((at, bytes) => (whole.set(bytes, at), at + bytes.length), 0);
-    return whole;
-  } finally {
-    signal.removeEventListener("abort", abort);
   }
 }
 
@@ -128,12 +110,7 @@ async function readToEnd(stream: Stream, signal: AbortSignal): Promise<Uint8Arra
  * @returns What it says; undefined if it is none.
  */
 export function parseNodeInfo(bytes: Uint8Array): NodeInfo | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(bytes);
   if (typeof value !== "object" || value === null) return undefined;
   const { version, zone } = value as Partial<Record<keyof NodeInfo, unknown>>;
   if (typeof version !== "string") return undefined;
