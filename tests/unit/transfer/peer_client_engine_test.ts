@@ -86,7 +86,7 @@ Deno.test("PeerClient takes a load only if it is one", async () => {
     await using server = answering(`200 OK\r\n${header}Content-Length: 0`);
     const answer = await client().request(peerAt(server), get());
     answer.response.close();
-    assert.equal(answer.load, load, text);
+    assert.equal(answer.load, load, `load ${text}`);
   }
 });
 

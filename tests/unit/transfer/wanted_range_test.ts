@@ -23,7 +23,7 @@ const WIDENED: readonly [string | undefined, string | undefined][] = [
   [`bytes=5-${Number.MAX_SAFE_INTEGER}`, `bytes=0-${Number.MAX_SAFE_INTEGER}`],
 ];
 Deno.test("widened() asks for whole chunks", () => {
-  for (const [range, wide] of WIDENED) assert.equal(widened(range), wide, range);
+  for (const [range, wide] of WIDENED) assert.equal(widened(range), wide, `range ${range}`);
 });
 
 Deno.test("narrowed() finds what the client wants in what was asked for", () => {
