@@ -1,5 +1,5 @@
 /**
- * Runs everything: set-up, checks, and the tests of units, conformance, chart, integration and interoperation.
+ * Runs everything: set-up, checks, and the tests of units, conformance, odd input, chart, integration and interoperation.
  * `deno task test` and `.ci/run` call it.
  *
  * Ends with a line `N passed, N failed[, N skipped]`, and with a code other than 0 if anything failed.
@@ -24,7 +24,7 @@ const DEBIAN_PACKAGES = [
 const WITH_LEAKS = "tests/unit/routing";
 
 /** Parts that can be run alone: `tests/run.ts unit`. */
-const PARTS = ["check", "unit", "conformance", "chart", "integration", "interop"] as const;
+const PARTS = ["check", "unit", "conformance", "fuzz", "chart", "integration", "interop"] as const;
 
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -112,6 +112,7 @@ if (wanted.includes("unit")) {
   await test(WITH_LEAKS, ["--parallel"]);
 }
 if (wanted.includes("conformance")) await test("tests/conformance", []);
+if (wanted.includes("fuzz")) await test("tests/fuzz", []);
 if (wanted.includes("chart")) await test("tests/chart", []);
 if (wanted.includes("integration")) await test("tests/integration", []);
 if (wanted.includes("interop")) await test("tests/interop", []);
