@@ -8,6 +8,7 @@
  */
 import type { PeerId, Stream } from "@libp2p/interface";
 import { sleep } from "../../sleep.ts";
+import { encodeJson, parseJson, readToEnd } from "./json_stream.ts";
 
 /** Protocol of the question. */
 export const NODE_INFO_PROTOCOL = "/kagami/node/1.0.0";
@@ -30,6 +31,8 @@ export interface NodeInfo {
   readonly version: string;
   /** Topology zone of the node. */
   readonly zone?: string;
+  /** True if the node shares downloads in progress. */
+  readonly shares?: boolean;
 }
 
 /** What is needed of the libp2p node. */
@@ -55,7 +58,7 @@ export class NodeInfos {
 
   /** Answers from now on. */
   async start(): Promise<void> {
-    const answer = new TextEncoder().encode(JSON.stringify(this.#own));
+    const answer = encodeJson(this.#own);
     await this.#host.handle(NODE_INFO_PROTOCOL, (stream) => {
       stream.send(answer);
       stream.close().catch((error) => stream.abort(error));
@@ -68,6 +71,11 @@ export class NodeInfos {
    */
   get(id: string): NodeInfo | undefined {
     return this.#known.get(id);
+  }
+
+  /** Texts of the peer IDs of those who share downloads in progress. */
+  sharing(): string[] {
+    return [...this.#known].filter(([, { shares }]) => shares === true).map(([id]) => id);
   }
 
   /** Forgets a peer: it may come back as another one. */
@@ -89,7 +97,7 @@ export class NodeInfos {
     let stream: Stream | undefined;
     try {
       stream = await this.#host.dialProtocol(peer, NODE_INFO_PROTOCOL, { signal: bounded });
-      const info = parseNodeInfo(await readToEnd(stream, bounded));
+      const info = parseNodeInfo(await readToEnd(stream, MAX_NODE_INFO_BYTES, bounded));
       if (info === undefined) return;
       this.#known.set(id, info);
       if (this.#known.size > MAX_NODE_INFOS) this.#known.delete(this.#known.keys().next().value!);
@@ -101,26 +109,6 @@ export class NodeInfos {
   }
 }
 
-async function readToEnd(stream: Stream, signal: AbortSignal): Promise<Uint8Array> {
-  const abort = () => stream.abort(new Error("took too long"));
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    const parts: Uint8Array[] = [];
-    let size = 0;
-    for await (const part of stream) {
-      const bytes = part instanceof Uint8Array ? part : part.subarray();
-      size += bytes.length;
-      if (size > MAX_NODE_INFO_BYTES) throw new RangeError("answer is too long");
-      parts.push(bytes);
-    }
-    const whole = new Uint8Array(size);
-    parts.reduce((at, bytes) => (whole.set(bytes, at), at + bytes.length), 0);
-    return whole;
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
-
 /**
  * Reads an answer.
  *
@@ -128,14 +116,13 @@ async function readToEnd(stream: Stream, signal: AbortSignal): Promise<Uint8Arra
  * @returns What it says; undefined if it is none.
  */
 export function parseNodeInfo(bytes: Uint8Array): NodeInfo | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(bytes);
   if (typeof value !== "object" || value === null) return undefined;
-  const { version, zone } = value as Partial<Record<keyof NodeInfo, unknown>>;
+  const { version, zone, shares } = value as Partial<Record<keyof NodeInfo, unknown>>;
   if (typeof version !== "string") return undefined;
-  return { version, ...(typeof zone === "string" && zone !== "" ? { zone } : {}) };
+  return {
+    version,
+    ...(typeof zone === "string" && zone !== "" ? { zone } : {}),
+    ...(shares === true ? { shares } : {}),
+  };
 }
