@@ -4,7 +4,7 @@
  * @module
  */
 
-const BINARIES = ["containerd", "runc", "ctr", "skopeo", "docker-registry", "ip", "ss", "curl"];
+const BINARIES = ["containerd", "runc", "ctr", "skopeo", "docker-registry", "ip", "ss", "tc", "curl"];
 
 async function succeeds(command: string, ...args: string[]): Promise<boolean> {
   try {
