@@ -4,6 +4,7 @@
  * @module
  */
 import type { Stream } from "@libp2p/interface";
+import { byteStream } from "@libp2p/utils";
 
 /**
  * Reads a stream to its end.
@@ -19,23 +20,20 @@ export async function readToEnd(
   limit: number,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const abort = () => stream.abort(new Error("took too long"));
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    const parts: Uint8Array[] = [];
-    let size = 0;
-    for await (const part of stream) {
-      const bytes = part instanceof Uint8Array ? part : part.subarray();
-      size += bytes.length;
-      if (size > limit) throw new RangeError("message is too long");
-      parts.push(bytes);
-    }
-    const whole = new Uint8Array(size);
-    parts.reduce((at, bytes) => (whole.set(bytes, at), at + bytes.length), 0);
-    return whole;
-  } finally {
-    signal.removeEventListener("abort", abort);
+  // Iterating over the stream itself would wait for ever for an end that came before the iteration began.
+  const bytes = byteStream(stream, { maxBufferSize: limit });
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  while (true) {
+    const part = await bytes.read({ signal });
+    if (part === null) break;
+    size += part.byteLength;
+    if (size > limit) throw new RangeError("message is too long");
+    parts.push(part.subarray());
   }
+  const whole = new Uint8Array(size);
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
 }
 
 /**

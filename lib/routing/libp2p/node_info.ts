@@ -16,6 +16,12 @@ export const NODE_INFO_PROTOCOL = "/kagami/node/1.0.0";
 /** Time limit of a question, in milliseconds. */
 export const NODE_INFO_TIMEOUT_MS = 3000;
 
+/** How often a peer is asked until it answers. */
+export const NODE_INFO_ATTEMPTS = 3;
+
+/** Pause between the questions, in milliseconds. */
+export const NODE_INFO_RETRY_MS = 1000;
+
 /** Longest answer that is read, in bytes. */
 export const MAX_NODE_INFO_BYTES = 4096;
 
@@ -93,16 +99,28 @@ export class NodeInfos {
     const id = peer.toString();
     await sleep(NODE_INFO_DELAY_MS, signal);
     if (signal.aborted || this.#known.has(id)) return;
+    for (let attempt = 1; attempt <= NODE_INFO_ATTEMPTS; attempt++) {
+      if (await this.#askOnce(peer, signal)) return;
+      await sleep(NODE_INFO_RETRY_MS, signal);
+      if (signal.aborted) return;
+    }
+  }
+
+  /** @returns False if it is worth another try. */
+  async #askOnce(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(NODE_INFO_TIMEOUT_MS)]);
     let stream: Stream | undefined;
     try {
       stream = await this.#host.dialProtocol(peer, NODE_INFO_PROTOCOL, { signal: bounded });
       const info = parseNodeInfo(await readToEnd(stream, MAX_NODE_INFO_BYTES, bounded));
-      if (info === undefined) return;
-      this.#known.set(id, info);
+      if (info === undefined) return true;
+      this.#known.set(peer.toString(), info);
       if (this.#known.size > MAX_NODE_INFOS) this.#known.delete(this.#known.keys().next().value!);
-    } catch {
-      // Spegel, or gone: nothing is known of it then.
+      return true;
+    } catch (error) {
+      stream?.abort(new Error("no answer"));
+      // Spegel, of which nothing can be known. Whoever is busy or gone may answer another time.
+      return error instanceof Error && error.name === "UnsupportedProtocolError";
     } finally {
       stream?.close().catch(() => {});
     }
