@@ -26,8 +26,11 @@ import {
   type Want,
 } from "./messages.ts";
 
-/** Longest wait of a coordinator's answer, in milliseconds. */
+/** Longest wait of one node's answer, in milliseconds. */
 export const ASK_MS = 1000;
+
+/** Longest wait until it is clear what is to be done, whoever is asked, in milliseconds. */
+export const DECISION_MS = 2000;
 
 /** Coordinators that are asked when one does not answer. */
 export const MAX_COORDINATORS = 2;
@@ -158,7 +161,8 @@ export class Participant {
     if (this.#options.messenger.neighbours().length === 0) return undefined;
     if (role === undefined && this.#roles.size >= MAX_ROLES) return undefined;
     const startedAt = this.#options.now();
-    const instruction = await this.#ask(key, offset, undefined, signal);
+    const instruction = await this.#ask({ key, offset }, FIRST_BYTE_MS, signal);
+    this.#tell(key, instruction, startedAt);
     if (signal.aborted) return undefined;
     if (instruction.do !== "follow") {
       this.#fetch(key, offset);
@@ -218,7 +222,11 @@ export class Participant {
       parents += 1;
       if (parents === 1) return first;
       if (parents > MAX_PARENTS || patienceMs() <= 0) return goUpstream(false);
-      const instruction = await this.#ask(key, received, role.parent, ending.signal);
+      const askedAt = now();
+      const broken = role.parent;
+      const wanted = { key, offset: received, ...(broken === undefined ? {} : { broken }) };
+      const instruction = await this.#ask(wanted, patienceMs(), ending.signal);
+      this.#tell(key, instruction, askedAt);
       if (instruction.do !== "follow") return goUpstream(true);
       if (isOver || patienceMs() <= 0) return goUpstream(false);
       role.parent = instruction.peer.id;
@@ -244,6 +252,12 @@ export class Participant {
         this.wake();
       },
     };
+  }
+
+  #tell(key: string, instruction: Instruction, askedAt: number): void {
+    const parent = instruction.do === "follow" ? instruction.peer.id : undefined;
+    const tookMs = Math.round(this.#options.now() - askedAt);
+    this.#options.log.debug("told how to get content", { key, do: instruction.do, parent, tookMs });
   }
 
   #fetch(key: string, offset: number): void {
@@ -282,26 +296,20 @@ export class Participant {
   // Asking and answering
 
   async #ask(
-    key: string,
-    offset: number,
-    broken: string | undefined,
+    wanted: Pick<Want, "key" | "offset" | "broken">,
+    limitMs: number,
     signal: AbortSignal,
   ): Promise<Instruction> {
     const fetching = [...this.#roles.values()].filter(({ state }) => state === "fetching").length;
-    const want: Want = {
-      type: "want",
-      key,
-      offset,
-      fetching,
-      hops: 0,
-      ...(broken === undefined ? {} : { broken }),
-    };
-    for (const coordinator of this.#coordinators(key)) {
-      if (signal.aborted) break;
-      const instruction = await this.#askOne(coordinator, want, signal);
-      if (instruction !== undefined) return instruction;
-    }
-    return { do: "fetch" };
+    const want: Want = { type: "want", fetching, hops: 0, ...wanted };
+    return await this.#within(Math.min(limitMs, DECISION_MS), signal, async (bounded) => {
+      for (const coordinator of this.#coordinators(want.key)) {
+        if (bounded.aborted) break;
+        const instruction = await this.#askOne(coordinator, want, bounded);
+        if (instruction !== undefined) return instruction;
+      }
+      return { do: "fetch" };
+    }) ?? { do: "fetch" };
   }
 
   /** Who decides about a key, best first. */
@@ -324,7 +332,7 @@ export class Participant {
       const answer = await this.#question(id, { ...want, hops }, signal);
       const instruction = answer === undefined ? undefined : parseInstruction(answer);
       if (instruction === undefined) {
-        if (!signal.aborted) this.#isSilent(id);
+        if (!signal.aborted) this.#ignore(id);
         return undefined;
       }
       if (instruction.do !== "ask") return await this.#known(instruction);
@@ -347,11 +355,21 @@ export class Participant {
 
   /** Undefined if there is no answer in time. */
   async #question(id: string, question: unknown, signal: AbortSignal): Promise<unknown> {
+    const { messenger } = this.#options;
+    return await this.#within(ASK_MS, signal, (bounded) => messenger.ask(id, question, bounded));
+  }
+
+  /** Undefined if work fails, or is not done in time. */
+  async #within<T>(
+    ms: number,
+    signal: AbortSignal,
+    work: (bounded: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
     const over = new AbortController();
     const bounded = AbortSignal.any([signal, over.signal]);
-    void this.#options.sleep(ASK_MS, bounded).then(() => over.abort());
+    void this.#options.sleep(ms, bounded).then(() => over.abort());
     try {
-      return await abortable(this.#options.messenger.ask(id, question, bounded), bounded);
+      return await abortable(work(bounded), bounded);
     } catch {
       return undefined;
     } finally {
@@ -359,7 +377,8 @@ export class Participant {
     }
   }
 
-  #isSilent(id: string): void {
+  /** Somebody who does not answer is not asked for a while. */
+  #ignore(id: string): void {
     this.#silent.delete(id);
     this.#silent.set(id, this.#options.now());
     if (this.#silent.size > MAX_ROLES) this.#silent.delete(this.#silent.keys().next().value!);

@@ -73,9 +73,11 @@ export class Libp2pMessenger implements Messenger {
     try {
       const options = { signal, maxOutboundStreams: MAX_QUESTION_STREAMS };
       stream = await host.dialProtocol(peerIdFromString(id), SHARE_PROTOCOL, options);
-      stream.send(encodeJson(question));
-      await stream.close({ signal });
-      const answer = parseJson(await readToEnd(stream, MAX_MESSAGE_BYTES, signal));
+      const [bytes] = await Promise.all([
+        readToEnd(stream, MAX_MESSAGE_BYTES, signal),
+        this.#send(stream, question, signal),
+      ]);
+      const answer = parseJson(bytes);
       if (answer === undefined) throw new PeerError("answer is no JSON");
       return answer;
     } catch (cause) {
@@ -103,7 +105,11 @@ export class Libp2pMessenger implements Messenger {
     const question = parseJson(await readToEnd(stream, MAX_MESSAGE_BYTES, signal));
     const peer = await this.#options.describe(from);
     if (peer === undefined) throw new PeerError("peer has no address");
-    stream.send(encodeJson(await answer(peer, question)));
+    await this.#send(stream, await answer(peer, question), signal);
+  }
+
+  async #send(stream: Stream, value: unknown, signal: AbortSignal): Promise<void> {
+    stream.send(encodeJson(value));
     await stream.close({ signal });
   }
 }
