@@ -422,8 +422,11 @@ export class Participant {
     const hasNew = this.#adopt(downloads);
     const entries = new Map<string, ReportEntry[]>();
     for (const [key, role] of this.#roles) {
-      const state = await this.#stateNow(key, role, downloads.get(key));
+      const { since } = role;
       const wasFailed = role.state === "failed";
+      const state = await this.#stateNow(key, role, downloads.get(key));
+      // It was given something else to do while the store was asked.
+      if (role.since !== since || this.#roles.get(key) !== role) continue;
       this.#change(key, role, state);
       const [coordinator] = this.#coordinators(key);
       if (coordinator === undefined || (wasFailed && state === "failed")) continue;
