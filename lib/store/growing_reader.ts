@@ -17,8 +17,11 @@ export const GROWTH_POLL_MS = 20;
  */
 export const GROWTH_STALL = { leastMs: 3000, factor: 4, mostMs: 10_000 } as const;
 
-/** Bytes at the end that are held back until the content is complete and was found right. */
+/** Bytes at the end of a part that are held back until the content is complete and was found right. */
 export const HELD_BACK_BYTES = 1024 * 1024;
+
+/** Longest time from the last byte until the content was found right and has its place, in milliseconds. */
+export const COMMIT_MS = 15_000;
 
 /** Options of {@linkcode GrowingReader.open}. */
 export interface GrowingReaderOptions {
@@ -28,7 +31,10 @@ export interface GrowingReaderOptions {
   readonly finalPath: string;
   /** Size of the content in bytes. */
   readonly total: number;
-  /** Part to read; all of it when left out. */
+  /**
+   * Part to read; all of it when left out. Who reads all of it can check it, and gets the end as soon as it is there; the
+   * end of a part is held back until it was checked.
+   */
   readonly range?: ByteRange;
   /** Ends the wait for the first byte. */
   readonly signal?: AbortSignal;
@@ -128,6 +134,7 @@ export class GrowingReader implements ContentReader {
 
   #limit(size: number): number {
     if (this.#isCommitted) return size === this.size ? size : 0;
+    if (this.#options.range === undefined) return size;
     return Math.min(size, Math.max(0, this.size - HELD_BACK_BYTES));
   }
 
@@ -142,7 +149,9 @@ export class GrowingReader implements ContentReader {
 
   #checkStall(): void {
     const { leastMs, factor, mostMs } = GROWTH_STALL;
-    const patienceMs = Math.min(mostMs, Math.max(leastMs, this.#longestPauseMs * factor));
+    const patienceMs = this.#grown === this.size
+      ? COMMIT_MS
+      : Math.min(mostMs, Math.max(leastMs, this.#longestPauseMs * factor));
     if (this.#now() - this.#grownAt < patienceMs) return;
     throw new PeerError(`the download has not grown for ${patienceMs} ms`);
   }

@@ -108,9 +108,10 @@ export interface Ingest {
   /** Size of the content in bytes. */
   readonly total: number;
   /**
-   * Opens it for reading while it grows. The last bytes come only when the content is complete and was found right.
+   * Opens it for reading while it grows.
    *
-   * @param range Part to read; all of it when left out.
+   * @param range Part to read; its last bytes come only when the content is complete and was found right. All of it when
+   * left out: the reader has to check it then.
    * @param signal Ends the wait for the first byte.
    * @returns The reader, as soon as its first byte is there. It fails when the content is given up or does not grow.
    * @throws {NotFoundError} If the first byte does not come.
