@@ -17,7 +17,7 @@ export const FAN_OUT = 2;
 export const HOLD_MS = 15;
 
 /** A node that has not been heard of for so long does not count any more, in milliseconds. */
-export const PARTICIPANT_TTL_MS = 3000;
+export const PARTICIPANT_TTL_MS = 4000;
 
 /** How long a node that has a content is given as a parent, in milliseconds: the router knows it by then. */
 export const DONE_TTL_MS = 10_000;
@@ -34,7 +34,7 @@ export const FETCH_STALL = { leastMs: 2000, factor: 4, mostMs: 10_000 } as const
 /** How long a node whose fetch failed is chosen only when there is nobody else, in milliseconds. */
 export const FAILED_TTL_MS = 30_000;
 
-/** How far a parent may be behind, in bytes: reports are half a second old. */
+/** How far a parent may be behind, in bytes: reports are up to a second old. */
 export const MAX_BEHIND_BYTES = 64 * 1024 * 1024;
 
 /** Most contents that a node decides about. */
@@ -269,12 +269,13 @@ export class Coordinator {
     return this.#now() - seenAt < ttlMs && brokenAt < seenAt;
   }
 
-  #isProgressing({ progressedAt, hasProgressed, longestStepMs }: Participant): boolean {
+  /** By what it said last: a node that is busy may be late with its reports. */
+  #isProgressing({ seenAt, progressedAt, hasProgressed, longestStepMs }: Participant): boolean {
     const { leastMs, factor, mostMs } = FETCH_STALL;
     const patienceMs = hasProgressed
       ? Math.min(mostMs, Math.max(leastMs, longestStepMs * factor))
       : FETCH_START_MS;
-    return this.#now() - progressedAt < patienceMs;
+    return seenAt - progressedAt < patienceMs;
   }
 
   // The table

@@ -39,7 +39,7 @@ export const MAX_COORDINATORS = 2;
 export const MAX_HOPS = 3;
 
 /** How often a node reports while it has something under way, in milliseconds. */
-export const REPORT_MS = 500;
+export const REPORT_MS = 1000;
 
 /** Longest wait for the first byte, all parents together, in milliseconds. */
 export const FIRST_BYTE_MS = 4000;

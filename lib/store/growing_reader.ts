@@ -8,8 +8,11 @@ import { type Sleep, sleep } from "../sleep.ts";
 import { checkRange } from "./file_reader.ts";
 import type { ByteRange, ContentReader } from "./store.ts";
 
-/** How often a file that is waited for is looked at, in milliseconds. */
-export const GROWTH_POLL_MS = 20;
+/**
+ * How often a file that is waited for is looked at, in milliseconds: at least, as a part of the pause before it grew last,
+ * and at most.
+ */
+export const GROWTH_POLL = { leastMs: 10, part: 0.25, mostMs: 80 } as const;
 
 /**
  * How long a file may stay as it is before the download counts as stalled, in milliseconds: at first, as a multiple of
@@ -60,6 +63,7 @@ export class GrowingReader implements ContentReader {
   #grown = 0;
   #grownAt: number;
   #longestPauseMs = 0;
+  #lastPauseMs = 0;
   #isReading = false;
   #isClosed = false;
 
@@ -128,7 +132,9 @@ export class GrowingReader implements ContentReader {
       if (this.#isCommitted) throw new PeerError(`content ended at ${size} of ${this.size} bytes`);
       if (await this.#hasEnded()) continue;
       this.#checkStall();
-      await this.#sleep(GROWTH_POLL_MS, signal);
+      const { leastMs, part, mostMs } = GROWTH_POLL;
+      const pollMs = Math.min(mostMs, Math.max(leastMs, this.#lastPauseMs * part));
+      await this.#sleep(pollMs, signal);
     }
   }
 
@@ -142,7 +148,10 @@ export class GrowingReader implements ContentReader {
     const now = this.#now();
     if (size === this.#grown) return;
     // What was there before says nothing about pauses.
-    if (this.#grown > 0) this.#longestPauseMs = Math.max(this.#longestPauseMs, now - this.#grownAt);
+    if (this.#grown > 0) {
+      this.#lastPauseMs = now - this.#grownAt;
+      this.#longestPauseMs = Math.max(this.#longestPauseMs, this.#lastPauseMs);
+    }
     this.#grown = size;
     this.#grownAt = now;
   }
