@@ -15,8 +15,9 @@ RUN case "$TARGETARCH" in \
     esac \
  && COMPILE_TARGET="--target=$target" deno task compile
 
-# cc: deno needs glibc and libgcc. Root, since containerd's socket and /etc/containerd belong to root.
-FROM gcr.io/distroless/cc-debian12
+# cc: deno needs glibc and libgcc. Root, for `configuration` and `cleanup`, which write to /etc/containerd; the mirror
+# itself needs only the group of containerd's socket (`docker run --user 65532:0`), and the chart gives it no more.
+FROM gcr.io/distroless/cc-debian13
 COPY --from=build /src/kagami /kagami
 ENTRYPOINT ["/kagami"]
 CMD ["registry"]

@@ -8,9 +8,11 @@
 import { numberArgument } from "./support/arguments.ts";
 import { sayFigures } from "./support/report.ts";
 import { measureProcesses } from "./route/processes.ts";
+import { measureServiceMemory } from "./route/service_memory.ts";
 
 const rounds = numberArgument("rounds", 3);
 
 sayFigures("route", {
   ...await measureProcesses(numberArgument("nodes", 10), rounds),
+  ...await measureServiceMemory(),
 });

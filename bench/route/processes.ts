@@ -7,7 +7,7 @@
 import { REPUBLISH_JITTER, REPUBLISH_MS } from "../../lib/routing/libp2p/publisher.ts";
 import { sleep } from "../../lib/sleep.ts";
 import { alternate } from "../support/alternate.ts";
-import { totalCpuSeconds } from "../support/process_usage.ts";
+import { coreShare, totalCpuSeconds, untilQuiet } from "../support/process_usage.ts";
 import { type Figures, say, sayTable } from "../support/report.ts";
 import type { RouteNodeKind } from "../support/route_nodes.ts";
 import { RouteCluster, type RouteProcess } from "../support/route_process.ts";
@@ -24,9 +24,6 @@ const POLL_MS = 25;
 
 /** How long the cluster is watched without anything to do, in milliseconds. */
 const IDLE_MS = 10_000;
-
-/** A cluster is quiet when it uses less than this share of a core. */
-const QUIET_SHARE = 0.2;
 
 /** Mean time between two announcements of a key, in seconds. */
 const REPUBLISH_SECONDS = REPUBLISH_MS * (1 - REPUBLISH_JITTER / 2) / 1000;
@@ -134,10 +131,9 @@ async function measureCluster(kind: RouteNodeKind, count: number, keys: number):
   const startedAt = performance.now();
   let advertiseSeconds = 0;
   const advertiseCpu = await publish(async () => {
-    for (const node of others) await untilKnown(node, owner, keys - 1);
+    for (const node of others) await untilKnown(node, owner, keys);
     advertiseSeconds = (performance.now() - startedAt) / 1000;
   });
-  for (const node of others) await assertKnown(node, owner, keys);
   const republishCpu = await publish(() => Promise.resolve());
 
   const firstMs: number[] = [];
@@ -154,27 +150,9 @@ function spread(length: number, count: number): number[] {
   return Array.from({ length: count }, (_, index) => Math.floor(index * length / count));
 }
 
-async function untilKnown(node: RouteProcess, owner: string, index: number): Promise<void> {
-  while ((await node.lookup(owner, [index])).found === 0) await sleep(POLL_MS);
-}
-
-/** That the last key is known must mean that all are. */
-async function assertKnown(node: RouteProcess, owner: string, keys: number): Promise<void> {
-  const indexes = spread(keys, Math.min(keys, 500));
-  const { found } = await node.lookup(owner, indexes);
-  if (found < indexes.length) say(`only ${found} of ${indexes.length} keys are known`);
-}
-
-/** Share of a core that processes use within a time. */
-async function coreShare(pids: readonly number[], ms: number): Promise<number> {
-  const startedAt = performance.now();
-  const before = await totalCpuSeconds(pids);
-  await sleep(ms);
-  const used = await totalCpuSeconds(pids) - before;
-  return used / ((performance.now() - startedAt) / 1000);
-}
-
-/** Waits until processes have nothing to do. */
-export async function untilQuiet(pids: readonly number[]): Promise<void> {
-  while (await coreShare(pids, 1000) > QUIET_SHARE) { /* Busy. */ }
+/** Waits until a node finds the last key, which is told last, and then a hundred others, too. */
+async function untilKnown(node: RouteProcess, owner: string, keys: number): Promise<void> {
+  for (const indexes of [[keys - 1], spread(keys, Math.min(keys, 100))]) {
+    while ((await node.lookup(owner, indexes)).found < indexes.length) await sleep(POLL_MS);
+  }
 }

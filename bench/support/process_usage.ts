@@ -3,6 +3,10 @@
  *
  * @module
  */
+import { sleep } from "../../lib/sleep.ts";
+
+/** Processes are quiet when they use less than this share of a core, all together. */
+const QUIET_SHARE = 0.2;
 
 /** Ticks of a second in `/proc/<pid>/stat`; 100 on every Linux that Deno runs on. */
 const TICKS_PER_SECOND = 100;
@@ -70,4 +74,28 @@ export async function resetPeak(pid: number): Promise<void> {
 export async function withChildren(pid: number): Promise<number[]> {
   const children = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
   return [pid, ...children.split(" ").filter((text) => text !== "").map(Number)];
+}
+
+/**
+ * Share of a core that processes use within a time.
+ *
+ * @param pids Their IDs.
+ * @param ms The time, in milliseconds.
+ * @returns The share, of all together.
+ */
+export async function coreShare(pids: readonly number[], ms: number): Promise<number> {
+  const startedAt = performance.now();
+  const before = await totalCpuSeconds(pids);
+  await sleep(ms);
+  const used = await totalCpuSeconds(pids) - before;
+  return used / ((performance.now() - startedAt) / 1000);
+}
+
+/**
+ * Waits until processes have nothing to do.
+ *
+ * @param pids Their IDs.
+ */
+export async function untilQuiet(pids: readonly number[]): Promise<void> {
+  while (await coreShare(pids, 1000) > QUIET_SHARE) { /* Busy. */ }
 }

@@ -5,10 +5,10 @@
  */
 import { fileURLToPath } from "node:url";
 import { eventually } from "../../tests/integration/harness/process.ts";
-import { TextLineStream } from "./lines.ts";
 import type { RouteNodeKind, RouteNodeOptions } from "./route_nodes.ts";
 import type { Lookups, RouteAnswer, RouteCommand } from "./route_worker.ts";
 import { freePort } from "./tools.ts";
+import { WorkerProcess } from "./worker_process.ts";
 
 const WORKER = fileURLToPath(new URL("./route_worker.ts", import.meta.url));
 
@@ -17,17 +17,10 @@ const JOIN_TIMEOUT_MS = 120_000;
 
 /** A node as a process. */
 export class RouteProcess implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #answers: ReadableStreamDefaultReader<string>;
-  readonly #commands: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #worker: WorkerProcess;
 
-  private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-    this.#commands = child.stdin.getWriter();
-    this.#answers = child.stdout
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream())
-      .getReader();
+  private constructor(worker: WorkerProcess) {
+    this.#worker = worker;
   }
 
   /**
@@ -37,19 +30,14 @@ export class RouteProcess implements AsyncDisposable {
    * @returns The node.
    */
   static async start(options: RouteNodeOptions): Promise<RouteProcess> {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", WORKER, JSON.stringify(options)],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const node = new RouteProcess(child);
-    await node.#answer();
-    return node;
+    const worker = new WorkerProcess(WORKER, options);
+    await worker.answer();
+    return new RouteProcess(worker);
   }
 
   /** ID of the process. */
   get pid(): number {
-    return this.#child.pid;
+    return this.#worker.pid;
   }
 
   /** Number of peers that it knows. */
@@ -82,20 +70,11 @@ export class RouteProcess implements AsyncDisposable {
   }
 
   async #ask(command: RouteCommand): Promise<RouteAnswer> {
-    await this.#commands.write(new TextEncoder().encode(JSON.stringify(command) + "\n"));
-    return await this.#answer();
-  }
-
-  async #answer(): Promise<RouteAnswer> {
-    const { value, done } = await this.#answers.read();
-    if (done) throw new Error(`node ${this.pid} has ended`);
-    return JSON.parse(value) as RouteAnswer;
+    return await this.#worker.ask(command) as RouteAnswer;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#commands.close().catch(() => {}); // It has ended by itself.
-    await this.#answers.cancel();
-    await this.#child.status;
+    await this.#worker[Symbol.asyncDispose]();
   }
 }
 

@@ -27,12 +27,12 @@ export interface TransferLimitsOptions {
 /** A body that was let in. */
 export interface TransferSlot {
   /**
-   * Waits until bytes may go.
+   * Waits until bytes may go. May be called again while it waits: a body can come from several peers.
    *
    * @param bytes Their number.
    */
   pace(bytes: number): Promise<void>;
-  /** Ends the body; a wait that is under way ends, too. Safe to call twice. */
+  /** Ends the body; all waits that are under way end, too. Safe to call twice. */
   release(): void;
 }
 
@@ -95,21 +95,23 @@ export class TransferLimits {
   admit(who: string): TransferSlot | undefined {
     if (this.#active >= this.#mostStreams) return undefined;
     this.#active += 1;
-    let waiting: Waiting | undefined;
+    const waits = new Set<Waiting>();
     let isReleased = false;
     return {
       pace: async (bytes) => {
         if (this.#bytesPerSecond === 0 || isReleased) return;
         const { promise, resolve } = Promise.withResolvers<void>();
-        waiting = { bytes, go: resolve };
+        const waiting = { bytes, go: resolve };
+        waits.add(waiting);
         this.#enqueue(who, waiting);
         await promise;
+        waits.delete(waiting);
       },
       release: () => {
         if (isReleased) return;
         isReleased = true;
         this.#active -= 1;
-        if (waiting !== undefined) this.#dequeue(who, waiting);
+        for (const waiting of waits) this.#dequeue(who, waiting);
       },
     };
   }

@@ -30,7 +30,11 @@ export interface ReferenceFilter {
   allows(subject: FilterSubject): boolean;
 }
 
-function withoutPort(host: string): string {
+/**
+ * @param host A registry host.
+ * @returns The host without its port, as containerd's source labels tell it.
+ */
+export function withoutPort(host: string): string {
   return host.replace(/:[0-9]+$/, "");
 }
 

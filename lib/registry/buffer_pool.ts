@@ -17,7 +17,7 @@ export const SMALL_BUFFER_SIZE = 64 * 1024;
 /** Up to this many bodies get large buffers; two of them each bound the memory to 16 MiB. */
 export const MAX_LARGE_STREAMS = 8;
 
-/** Up to this many bodies get medium-sized buffers: another 28 MiB. As many as there are connections take 120 more. */
+/** Up to this many bodies get medium-sized buffers: another 28 MiB. As many as there are connections take 248 more. */
 export const MAX_MEDIUM_STREAMS = 64;
 
 /** Free buffers of each size that are kept. */
@@ -41,9 +41,7 @@ export class BufferPool {
   static sizeFor(length: number, activeStreams: number): number {
     if (activeStreams > MAX_MEDIUM_STREAMS) return Math.max(1, Math.min(length, SMALL_BUFFER_SIZE));
     if (length <= MEDIUM_BUFFER_SIZE) return Math.max(1, length);
-    return length <= LARGE_BUFFER_SIZE || activeStreams > MAX_LARGE_STREAMS
-      ? MEDIUM_BUFFER_SIZE
-      : LARGE_BUFFER_SIZE;
+    return activeStreams > MAX_LARGE_STREAMS ? MEDIUM_BUFFER_SIZE : LARGE_BUFFER_SIZE;
   }
 
   /** @returns A buffer of the size, whose content is undefined. */

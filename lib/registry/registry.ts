@@ -1,5 +1,5 @@
 /**
- * The registry: what is answered to a request of the distribution specification's pull category. Knows nothing
+ * The registry: what is answered to a request of the distribution specification's pull and discovery categories. Knows nothing
  * of sockets; `registry_server.ts` carries requests to it and answers away.
  *
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pull
@@ -10,7 +10,9 @@ import type { Digest } from "../oci/digest.ts";
 import {
   type DigestPath,
   type DistributionPath,
+  type ListPath,
   parseDistributionPath,
+  parseListPath,
 } from "../oci/distribution.ts";
 import { DistributionError } from "../oci/distribution_error.ts";
 import type { ReferenceFilter } from "../oci/filter.ts";
@@ -34,6 +36,7 @@ import {
 import { type Credentials, isAuthorized } from "./basic_auth.ts";
 import { entityTag, evaluatePreconditions, rangeApplies } from "./conditional.ts";
 import { arrival } from "./growing.ts";
+import { Lists } from "./lists.ts";
 import { canonicalRange, parseRange } from "./range.ts";
 
 /** Header that tells where the content came from: `local`, or `peer <host:port>`. */
@@ -122,17 +125,26 @@ interface Content {
   readonly isGrowing?: boolean;
 }
 
+/**
+ * With this containerd 2 begins to fetch a layer in parallel parts, if it is set so. When one of the later parts fails
+ * the pull fails, without a look at upstream; and peers may vanish. A 200 for it, which RFC 9110, 14.2 allows, makes
+ * containerd take the layer in one piece, which it goes on with upstream.
+ */
+const ALL_BYTES = "bytes=0-";
+
 const encoder = new TextEncoder();
 
 /** Answers pull requests from the local store, else from peers. */
 export class Registry {
   readonly #options: RegistryOptions;
+  readonly #lists: Lists;
 
   /**
    * @param options Where content comes from, and who may have it.
    */
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.#lists = new Lists(options.store, options.filter);
   }
 
   /**
@@ -144,7 +156,7 @@ export class Registry {
   async answer(request: RegistryRequest): Promise<RegistryAnswer> {
     const { pathname } = request.url;
     try {
-      if (pathname === "/livez") return text(request, 200, "ok\n", { handler: "livez" });
+      if (pathname === "/livez") return await this.#liveness(request);
       if (pathname === "/readyz") return await this.#readiness(request);
       if (pathname === "/v2" || pathname.startsWith("/v2/")) return await this.#v2(request);
       if (pathname.startsWith(CHUNKS_PATH)) return await this.#chunks(request);
@@ -152,6 +164,14 @@ export class Registry {
     } catch (error) {
       return this.failure(request, error, { handler: "registry" });
     }
+  }
+
+  /** Alive as long as a restart would change nothing. */
+  async #liveness(request: RegistryRequest): Promise<RegistryAnswer> {
+    const status = await this.#options.store.status();
+    const isLost = !status.ready && status.lost === true;
+    const words = isLost ? status.detail : "ok";
+    return text(request, isLost ? 503 : 200, `${words}\n`, { handler: "livez" });
   }
 
   async #readiness(request: RegistryRequest): Promise<RegistryAnswer> {
@@ -167,7 +187,7 @@ export class Registry {
 
   /** A list of chunks, for peers that fetch the content. */
   async #chunks(request: RegistryRequest): Promise<RegistryAnswer> {
-    this.#authorize(request);
+    this.#check(request);
     const digest = request.url.pathname.slice(CHUNKS_PATH.length);
     const list = isDigest(digest) ? await this.#options.chunkList(digest) : undefined;
     if (list === undefined) throw new NotFoundError(`no chunks of ${digest}`);
@@ -179,29 +199,43 @@ export class Registry {
     return { status: 200, headers, body, facts: { handler: "registry" } };
   }
 
-  #authorize(request: RegistryRequest): void {
+  /** What holds for everything below `/v2/` and `/kagami/`: credentials, if they are wanted, and no changes. */
+  #check(request: RegistryRequest): void {
     const { credentials } = this.#options;
     if (credentials && !isAuthorized(request.header("authorization"), credentials)) {
       throw new DistributionError("UNAUTHORIZED", "invalid credentials");
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      throw new DistributionError("UNSUPPORTED", "this mirror only serves pulls");
     }
   }
 
   async #v2(request: RegistryRequest): Promise<RegistryAnswer> {
     const { filter, defaultRegistry } = this.#options;
-    this.#authorize(request);
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      throw new DistributionError("UNSUPPORTED", "this mirror only serves pulls");
-    }
+    this.#check(request);
     const { pathname, searchParams } = request.url;
     if (pathname === "/v2" || pathname === "/v2/") {
       return text(request, 200, "{}", { handler: "v2" }, "application/json");
     }
+    const list = parseListPath(pathname, searchParams.get("ns"), defaultRegistry);
+    if (list !== undefined) return await this.#list(request, list);
     const path = parseDistributionPath(pathname, searchParams.get("ns"), defaultRegistry);
     if (!filter.allows(path)) {
       const error = unknown(path, "not mirrored, by configuration");
       return this.failure(request, error, { handler: "registry", path });
     }
     return await this.#pull(request, path);
+  }
+
+  async #list(request: RegistryRequest, path: ListPath): Promise<RegistryAnswer> {
+    const { searchParams } = request.url;
+    const { contentType, text: json, headers } = await this.#lists.list(
+      path,
+      searchParams,
+      request.signal,
+    );
+    const answer = text(request, 200, json, { handler: "registry" }, contentType);
+    return { ...answer, headers: { ...answer.headers, ...headers, ...V2_HEADERS } };
   }
 
   async #pull(request: RegistryRequest, path: DistributionPath): Promise<RegistryAnswer> {
@@ -341,10 +375,11 @@ export class Registry {
       const { descriptor, from } = await mirror.describeBlob(blob, signal);
       return { descriptor, source: `peer ${from}` };
     }
-    const wanted = canonicalRange(rangeHeader(request, blob.digest));
+    const range = canonicalRange(rangeHeader(request, blob.digest));
+    const wanted = range === ALL_BYTES ? undefined : range;
     const { descriptor, reader, from } = await mirror.blob(blob, wanted, signal, peers);
-    const range = wanted === undefined ? undefined : { start: reader.start, end: reader.end };
-    return { descriptor, source: `peer ${from}`, range, body: reader };
+    const sent = wanted === undefined ? undefined : { start: reader.start, end: reader.end };
+    return { descriptor, source: `peer ${from}`, range: sent, body: reader };
   }
 
   #send(request: RegistryRequest, content: Content, from: AnswerFacts): RegistryAnswer {

@@ -28,9 +28,9 @@ export const INTERIM_MS = 500;
 
 /**
  * Most connections at a time; bounds memory and descriptors. One more is closed at once, which sends containerd
- * upstream and a mirror to another peer.
+ * upstream and a mirror to another peer. Peers keep up to four each for some seconds.
  */
-export const MAX_CONNECTIONS = 1024;
+export const MAX_CONNECTIONS = 2048;
 
 /** A request that has been answered. */
 export interface Exchange {

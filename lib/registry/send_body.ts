@@ -155,13 +155,18 @@ export class BodySender {
   ): Promise<void> {
     if (response.destroyed) throw new ClientGoneError("client closed the connection");
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onClose = () => reject(new ClientGoneError("client closed the connection"));
+    let isDone = false;
+    // A response is closed when it is done, too; an error costs more than all of a small answer.
+    const onClose = () => {
+      if (!isDone) reject(new ClientGoneError("client closed the connection"));
+    };
     const timer = setTimeout(
       () => reject(new ClientGoneError(`client took no bytes for ${this.#writeStallMs} ms`)),
       this.#writeStallMs,
     );
     response.once("close", onClose);
     start((error) => {
+      isDone = true;
       if (error) reject(new ClientGoneError("client closed the connection", { cause: error }));
       else resolve();
     });

@@ -6,6 +6,9 @@
 import { NotFoundError, RangeNotSatisfiableError, VerificationError } from "../errors.ts";
 import type { ByteRange, ContentReader } from "./store.ts";
 
+/** Reads up to this many bytes are done at once, without a turn of the thread pool. */
+export const MAX_SYNC_READ = 64 * 1024;
+
 /** Reader of a file or of a part of it. The open descriptor keeps the bytes readable after a deletion. */
 export class FileReader implements ContentReader {
   readonly size: number;
@@ -27,7 +30,8 @@ export class FileReader implements ContentReader {
   }
 
   /**
-   * Opens a file.
+   * Opens a file. Synchronously, as nginx does: the four turns of the thread pool that it saves are most of what a small
+   * content costs, and the metadata of a store that is in use lie in memory.
    *
    * @param path Path of the file.
    * @param range Part to read; all of it when left out.
@@ -35,14 +39,14 @@ export class FileReader implements ContentReader {
    * @throws {NotFoundError} If there is no such file.
    * @throws {RangeNotSatisfiableError} If the range does not lie within the file.
    */
-  static async open(path: string, range?: ByteRange): Promise<FileReader> {
-    const file = await openFile(path);
+  static open(path: string, range?: ByteRange): FileReader {
+    const file = openFile(path);
     try {
-      const info = await file.stat();
+      const info = file.statSync();
       if (!info.isFile) throw new NotFoundError(`${path} is not a file`);
       checkRange(range, info.size);
       const whole = range ?? { start: 0, end: info.size - 1 };
-      if (whole.start > 0) await file.seek(whole.start, Deno.SeekMode.Start);
+      if (whole.start > 0) file.seekSync(whole.start, Deno.SeekMode.Start);
       return new FileReader(file, info, whole);
     } catch (error) {
       file.close();
@@ -56,7 +60,9 @@ export class FileReader implements ContentReader {
     const part = into.length > this.#left ? into.subarray(0, this.#left) : into;
     this.#reading = true;
     try {
-      const count = await this.#file.read(part);
+      // A turn of the thread pool takes longer than a small read.
+      const isSmall = part.length <= MAX_SYNC_READ;
+      const count = isSmall ? this.#file.readSync(part) : await this.#file.read(part);
       if (count === null) {
         throw new VerificationError(`file ended ${this.#left} bytes early, at ${this.size}`);
       }
@@ -78,9 +84,9 @@ export class FileReader implements ContentReader {
   }
 }
 
-async function openFile(path: string): Promise<Deno.FsFile> {
+function openFile(path: string): Deno.FsFile {
   try {
-    return await Deno.open(path, { read: true });
+    return Deno.openSync(path, { read: true });
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) {
       throw new NotFoundError(`no file ${path}`, { cause });

@@ -14,6 +14,8 @@ export interface Descriptor {
   readonly mediaType: string;
   /** Length in bytes. */
   readonly size: number;
+  /** Only of a manifest that refers to another one: that one's digest. */
+  readonly subject?: Digest;
 }
 
 /** A byte range, both ends inclusive, already checked against the content's size. */
@@ -98,7 +100,12 @@ export type StoreEvent =
 /** Whether the store can be used now, and why not. */
 export type StoreStatus =
   | { readonly ready: true; readonly detail: string }
-  | { readonly ready: false; readonly detail: string };
+  | {
+    readonly ready: false;
+    readonly detail: string;
+    /** True if it will never be ready again in this process: only a restart can help. */
+    readonly lost?: boolean;
+  };
 
 /** A content that is being written into the store and not complete yet. */
 export interface Ingest {

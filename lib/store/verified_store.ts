@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { NotFoundError, VerificationError } from "../errors.ts";
+import { NotFoundError, UnavailableError, VerificationError } from "../errors.ts";
 import { type ChunkList, ChunkListBuilder } from "../oci/chunk_list.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -23,11 +23,14 @@ import type {
   StoreEvent,
 } from "./store.ts";
 
-/** Contents that are hashed at the same time; more would only make each of them slower. */
-export const MAX_CONCURRENT_VERIFICATIONS = 2;
-
 /** Size of the reads while hashing, in bytes. */
 export const VERIFICATION_BUFFER_SIZE = 1024 * 1024;
+
+/**
+ * Contents that are hashed at the same time; more would only make each of them slower. Those of a single read do not
+ * count: a manifest must not wait for layers.
+ */
+export const MAX_CONCURRENT_VERIFICATIONS = 2;
 
 /** Verified contents that are remembered; some 200 bytes each. */
 export const MAX_VERIFIED_CONTENTS = 65_536;
@@ -142,18 +145,16 @@ export class VerifiedStore implements Store {
   }
 
   async #verify(digest: Digest, pace: Pace = atOnce): Promise<void> {
-    await this.#acquire();
+    const reader = await this.#inner.open(digest);
+    const isSmall = reader.size <= VERIFICATION_BUFFER_SIZE;
+    if (!isSmall) await this.#acquire();
     try {
-      const reader = await this.#inner.open(digest);
-      try {
-        const { matches, list } = await this.#hash(digest, reader, pace);
-        if (matches) this.#remember(digest, versionOf(reader), list);
-        else this.#condemn(digest, versionOf(reader));
-      } finally {
-        await reader.close();
-      }
+      const { matches, list } = await this.#hash(digest, reader, pace);
+      if (matches) this.#remember(digest, versionOf(reader), list);
+      else this.#condemn(digest, versionOf(reader));
     } finally {
-      this.#release();
+      if (!isSmall) this.#release();
+      await reader.close();
     }
   }
 
@@ -228,11 +229,23 @@ export class VerifiedStore implements Store {
     const entries = await this.#inner.list();
     const listed = new Set(entries.map((entry) => entry.digest));
     this.#verifyNew(listed);
-    // What is gone from the store needs no memory; it is judged anew when it comes back.
-    for (const digest of this.#corrupt.keys()) {
-      if (!listed.has(digest)) this.#corrupt.delete(digest);
+    for (const [digest, version] of this.#corrupt) {
+      // What is gone needs no memory, and what was replaced deserves another judgement: both when they are asked for.
+      if (!listed.has(digest) || await this.#isReplaced(digest, version)) {
+        this.#corrupt.delete(digest);
+      }
     }
     return entries.filter((entry) => !this.#corrupt.has(entry.digest));
+  }
+
+  async #isReplaced(digest: Digest, version: string): Promise<boolean> {
+    try {
+      const reader = await this.#inner.open(digest);
+      await reader.close();
+      return versionOf(reader) !== version;
+    } catch {
+      return false; // It cannot be told now; the next listing tries again.
+    }
   }
 
   /**
@@ -274,7 +287,7 @@ export class VerifiedStore implements Store {
     this.#watchers.add(notify);
     const inner = this.#inner.watch(signal)[Symbol.asyncIterator]();
     try {
-      let pending = inner.next();
+      let pending = this.#next(inner);
       while (true) {
         const result = await Promise.race([pending, wake.promise]);
         // Renewed before events are handed out: one that comes meanwhile wakes the next round.
@@ -282,7 +295,7 @@ export class VerifiedStore implements Store {
         yield* own.splice(0);
         if (result === undefined) continue;
         if (result.done) return;
-        pending = inner.next();
+        pending = this.#next(inner);
         yield result.value;
       }
     } finally {
@@ -292,12 +305,19 @@ export class VerifiedStore implements Store {
     }
   }
 
+  #next(inner: AsyncIterator<StoreEvent>): Promise<IteratorResult<StoreEvent>> {
+    const pending = inner.next();
+    // It may fail while the watcher is busy with the event before; it is looked at afterwards.
+    pending.catch(() => {});
+    return pending;
+  }
+
   status(): ReturnType<Store["status"]> {
     return this.#inner.status();
   }
 
   close(): Promise<void> {
-    this.#abort.abort();
+    this.#abort.abort(new UnavailableError("the store is closed"));
     return this.#inner.close();
   }
 }

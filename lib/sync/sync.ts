@@ -11,7 +11,7 @@ import type { ReferenceFilter } from "../oci/filter.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Router } from "../routing/router.ts";
-import { sleep } from "../sleep.ts";
+import { type Sleep, sleep } from "../sleep.ts";
 import type { Store, StoreEntry } from "../store/store.ts";
 
 /** Time from a change to the look at the store, in milliseconds; changes within it share one look. */
@@ -54,16 +54,27 @@ export interface SyncOptions {
   readonly debounceMs?: number;
   /** Default: {@linkcode WALK_INTERVAL_MS}. */
   readonly intervalMs?: number;
+  /** Monotonic clock in milliseconds. */
+  readonly now?: () => number;
+  /** Waits by that clock. */
+  readonly sleep?: Sleep;
 }
 
 /** Ties a store to a router. */
 export class Sync {
   readonly #options: SyncOptions;
+  readonly #now: () => number;
+  readonly #sleep: Sleep;
   #advertised = new Set<string>();
   #dirty = Promise.withResolvers<void>();
 
+  /**
+   * @param options What to tie together.
+   */
   constructor(options: SyncOptions) {
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    this.#sleep = options.sleep ?? sleep;
   }
 
   /** Number of keys that are advertised. */
@@ -82,13 +93,13 @@ export class Sync {
     // The store's first event says that no later change can be missed; a look before it would be in vain.
     await this.#change(interval, signal);
     while (!signal.aborted) {
-      const startedAt = performance.now();
+      const startedAt = this.#now();
       const succeeded = await this.#walk();
-      const durationMs = performance.now() - startedAt;
+      const durationMs = this.#now() - startedAt;
       const pauseMs = this.#options.debounceMs ?? DEBOUNCE_MS;
       await this.#change(succeeded ? interval : RETRY_MS, signal);
       const restMs = Math.min(durationMs * (MAX_WALK_SHARE - 1), MAX_PAUSE_MS);
-      await sleep(Math.max(pauseMs, restMs), signal);
+      await this.#sleep(Math.max(pauseMs, restMs), signal);
     }
     await watching;
   }
@@ -101,7 +112,7 @@ export class Sync {
       } catch (error) {
         log.error("watching the store failed, starting anew", { store: store.name, error });
       }
-      await sleep(RETRY_MS, signal);
+      await this.#sleep(RETRY_MS, signal);
     }
   }
 
@@ -110,7 +121,7 @@ export class Sync {
     const abort = new AbortController();
     await Promise.race([
       this.#dirty.promise,
-      sleep(waitMs, AbortSignal.any([signal, abort.signal])),
+      this.#sleep(waitMs, AbortSignal.any([signal, abort.signal])),
     ]);
     abort.abort();
   }

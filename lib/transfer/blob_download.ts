@@ -33,13 +33,25 @@ export const RUN_LENGTH = 4;
 export const TICK_MS = 50;
 
 /**
- * How long the reader may wait for the next chunk before its peer counts as too slow and another one goes on, in
+ * How long the reader may wait for a peer's next chunk before the peer counts as too slow and another one goes on, in
  * milliseconds: a multiple of what a chunk has taken so far, within bounds.
  */
 export const PATIENCE = { factor: 8, leastMs: 500, mostMs: 3000, initialMs: 1000 } as const;
 
 /** The same when there is no other peer: less than a chunk in this time is no use to anybody. */
 export const LAST_PATIENCE_MS = 8000;
+
+/**
+ * Once the reader has waited for so long for one chunk, whoever brought it, a peer that fails is not tried again, in
+ * milliseconds. Else one that brings a few bytes each time would be, without end.
+ */
+export const MAX_CHUNK_WAIT_MS = 30_000;
+
+/**
+ * A peer that was silent for so long before it failed is not tried again, in milliseconds, whatever it brought before:
+ * it costs the reader a time limit each time. One whose connection breaks may be.
+ */
+export const MAX_SILENCE_MS = 1000;
 
 /** Wrong chunks after which a download is given up. */
 export const MAX_WRONG_CHUNKS = 3;
@@ -51,8 +63,9 @@ export interface DownloadSource {
    *
    * @param peer Whom.
    * @param range The bytes that are wanted.
+   * @param signal Aborted when they are not wanted any more.
    */
-  ask(peer: Peer, range: ByteRange): Promise<PeerAnswer>;
+  ask(peer: Peer, range: ByteRange, signal: AbortSignal): Promise<PeerAnswer>;
   /**
    * Finds a peer that goes on. Fails when there is none.
    *
@@ -108,6 +121,8 @@ interface Chunk {
   isConfirmed: boolean;
   /** Who brought the end of it. */
   peer: Peer;
+  /** Whether another one brought its beginning: nobody can tell then whose part is wrong. */
+  isMixed: boolean;
 }
 
 /** Chunks from one index up to, but not including, another. */
@@ -121,11 +136,20 @@ interface Lane {
   answer: PeerAnswer | undefined;
   /** What is still to be filled by this lane. */
   readonly run: Run;
-  hasProgressed: boolean;
+  /** Since when it waits for its peer; undefined while it waits for something else. */
+  waitingSince: number | undefined;
+  /** When it brought something for the last time; undefined if it has not. */
+  progressedAt: number | undefined;
   /** True if it is to end after its run. */
   isRetired: boolean;
   /** Why it was cut off. */
-  cutOff?: PeerError;
+  cutOff?: KagamiError;
+  /** True if that was since it is of no use even as the only one. */
+  isHopeless: boolean;
+  /** Aborted together with that. */
+  readonly abort: AbortController;
+  /** True if its peer was reported as one that failed. */
+  isReported: boolean;
 }
 
 /** Reader of a blob that comes from peers. */
@@ -149,6 +173,8 @@ export class BlobDownload implements ContentReader {
   #isReplacing = false;
   #isClosed = false;
   #wrongChunks = 0;
+  /** The end did not match the digest, so that what has left is in doubt until another end does. */
+  #doubt: VerificationError | undefined;
   readonly #scaling = new LaneScaling();
   readonly #timer: ReturnType<typeof setInterval>;
   #bytes = 0;
@@ -170,6 +196,7 @@ export class BlobDownload implements ContentReader {
     if (first.start === 0 && range.end === first.size - 1) this.#hash = hasherFor(digest);
     const run = { from: indexOf(first.start), to: indexOf(first.end) + 1 };
     if (first.size > 0) this.#begin(first.peer, run, first);
+    else first.response.close();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -223,7 +250,7 @@ export class BlobDownload implements ContentReader {
    * @param error What the reader is told.
    */
   fail(error: VerificationError): void {
-    if (this.#isClosed || this.#failure !== undefined) return;
+    if (this.#isClosed || this.#failure instanceof VerificationError) return;
     this.#options.source.poisoned(error);
     this.#failure = error;
     this.#wake();
@@ -237,6 +264,8 @@ export class BlobDownload implements ContentReader {
       for (const lane of this.#lanes) lane.answer?.response.close();
       // What is being written to a client or filled by a peer may still be in use.
       if (this.#lent !== undefined) this.#options.buffers.give(this.#lent.buffer, false);
+      this.#lent = undefined;
+      this.#rest = new Uint8Array();
       for (const chunk of this.#chunks.values()) {
         this.#options.buffers.give(chunk.buffer, chunk.isReady);
       }
@@ -290,21 +319,39 @@ export class BlobDownload implements ContentReader {
       chunk.isConfirmed = true;
       return true;
     }
-    this.#refuse(chunk);
+    this.#refuse(chunk, isLast);
     return false;
   }
 
   /** The chunk that does not fit comes once more, from another peer, unless the fault may lie in what has left. */
-  #refuse(chunk: Chunk): void {
-    const { digest, source } = this.#options;
-    const error = new VerificationError(`bytes for ${digest} do not match it`);
+  #refuse(chunk: Chunk, isLast: boolean): void {
+    const error = new VerificationError(`bytes for ${this.#options.digest} do not match it`);
     this.#discard(chunk);
-    source.failed(chunk.peer, error, false);
+    if (!chunk.isMixed) this.#distrust(chunk.peer, error);
     this.#wrongChunks += 1;
-    const hasLeft = this.#list === undefined && chunk.start > this.start;
-    if (hasLeft || this.#wrongChunks >= MAX_WRONG_CHUNKS) return this.fail(error);
+    const hasLeft = chunk.start > this.start;
+    // A list is only as true as its peer: a liar's own one fits its lies up to here.
+    if (isLast && hasLeft) this.#doubt = error;
+    if ((hasLeft && this.#list === undefined) || this.#wrongChunks >= MAX_WRONG_CHUNKS) {
+      return this.fail(error);
+    }
     this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
     this.#wake();
+  }
+
+  /** Takes nothing more from a peer, and drops what it has brought ahead. */
+  #distrust(peer: Peer, error: VerificationError): void {
+    this.#options.source.failed(peer, error, false);
+    for (const lane of this.#lanes) {
+      if (lane.peer.id !== peer.id) continue;
+      lane.isReported = true;
+      this.#cutOff(lane, error);
+    }
+    for (const chunk of [...this.#chunks.values()]) {
+      if (!chunk.isReady || chunk.peer.id !== peer.id) continue;
+      this.#discard(chunk);
+      this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
+    }
   }
 
   #confirmEmpty(): void {
@@ -315,14 +362,20 @@ export class BlobDownload implements ContentReader {
 
   #list: ChunkList | undefined;
 
-  /** Checks a chunk as it comes; out of order only its CRC can tell. */
-  async #check(chunk: Chunk, lane: Lane): Promise<void> {
+  /**
+   * Checks a chunk as it comes; out of order only its CRC can tell.
+   *
+   * @returns False if it is wrong and two peers brought it; it is empty then.
+   * @throws {VerificationError} If the lane's peer brought a wrong chunk.
+   */
+  async #check(chunk: Chunk, lane: Lane): Promise<boolean> {
     this.#list = await this.#options.chunks;
     const isWhole = chunk.length === Math.min(CHUNK_SIZE, this.size - chunk.index * CHUNK_SIZE);
     if (this.#list === undefined || !isWhole || this.#list.matches(chunk.index, bytesOf(chunk))) {
-      return;
+      return true;
     }
     chunk.filled = 0;
+    if (chunk.isMixed) return false;
     this.#wrongChunks += 1;
     throw new VerificationError(
       `peer ${lane.answer?.address} delivered a wrong chunk of ${this.#options.digest}`,
@@ -332,7 +385,17 @@ export class BlobDownload implements ContentReader {
   // Lanes
 
   #begin(peer: Peer, run: Run, answer?: PeerAnswer): void {
-    const lane: Lane = { peer, answer, run, hasProgressed: false, isRetired: false };
+    const lane: Lane = {
+      peer,
+      answer,
+      run,
+      waitingSince: undefined,
+      progressedAt: undefined,
+      isRetired: false,
+      isHopeless: false,
+      abort: new AbortController(),
+      isReported: false,
+    };
     this.#lanes.add(lane);
     void this.#drive(lane);
   }
@@ -343,11 +406,12 @@ export class BlobDownload implements ContentReader {
     source.started(lane.peer);
     try {
       while (!this.#isClosed) {
+        if (lane.cutOff !== undefined) throw lane.cutOff;
         if (lane.run.from >= lane.run.to && !await this.#nextRun(lane)) break;
         const chunk = await this.#reserve(lane);
-        if (chunk === undefined) break;
-        await this.#fill(lane, chunk);
-        lane.run.from += 1;
+        if (chunk === undefined) continue;
+        if (await this.#fill(lane, chunk)) lane.run.from += 1;
+        else this.#leaveRun(lane); // Asked for anew, from the beginning of the chunk.
         this.#wake();
       }
       lane.answer?.response.close();
@@ -367,19 +431,33 @@ export class BlobDownload implements ContentReader {
   async #nextRun(lane: Lane): Promise<boolean> {
     lane.answer?.response.close();
     lane.answer = undefined;
-    while (!this.#isClosed && !lane.isRetired && this.#gaps.length > 0) {
+    while (!this.#isEnding(lane) && !lane.isRetired && this.#gaps.length > 0) {
       const run = this.#takeRun();
       if (run === undefined) {
         await this.#change.promise;
         continue;
       }
       Object.assign(lane.run, run);
-      const answer = await this.#options.source.ask(lane.peer, this.#rangeOf(run));
-      if (this.#isClosed) answer.response.close();
+      lane.waitingSince = this.#options.now();
+      const { signal } = lane.abort;
+      const answer = await this.#options.source.ask(lane.peer, this.#rangeOf(run), signal);
+      lane.waitingSince = undefined;
       lane.answer = answer;
+      if (this.#isEnding(lane)) answer.response.close();
+      this.#checkSize(answer);
       return true;
     }
-    return false;
+    return lane.cutOff !== undefined;
+  }
+
+  /** Who has content of another size has other content, whatever digest it names. */
+  #checkSize({ address, size }: PeerAnswer): void {
+    if (size === this.size) return;
+    throw new PeerError(`peer ${address} has ${size} bytes instead of ${this.size}`);
+  }
+
+  #isEnding(lane: Lane): boolean {
+    return this.#isClosed || lane.cutOff !== undefined;
   }
 
   #takeRun(): Run | undefined {
@@ -395,9 +473,12 @@ export class BlobDownload implements ContentReader {
     return run;
   }
 
-  /** The chunk that a lane is to fill next; waits until there is memory for it. */
+  /**
+   * The chunk that a lane is to fill next; waits until there is memory for it. None if something that comes earlier is
+   * missing: the memory may be waiting for that.
+   */
   async #reserve(lane: Lane): Promise<Chunk | undefined> {
-    while (!this.#isClosed && lane.run.from < lane.run.to) {
+    while (!this.#isEnding(lane) && lane.run.from < lane.run.to) {
       const index = lane.run.from;
       const begun = this.#chunks.get(index);
       if (begun !== undefined) return begun;
@@ -408,48 +489,80 @@ export class BlobDownload implements ContentReader {
         ? this.#options.buffers.take(index === head || own < GUARANTEED_CHUNK_BUFFERS)
         : undefined;
       if (buffer !== undefined) return this.#newChunk(index, buffer, lane.peer);
-      await this.#change.promise;
+      const [gap] = this.#gaps;
+      if (gap === undefined || gap.from > index) await this.#change.promise;
+      else this.#leaveRun(lane);
     }
     return undefined;
+  }
+
+  /** Leaves the rest of its run to whoever is free first, most likely the lane itself. */
+  #leaveRun({ run }: Lane): void {
+    this.#giveBack(run);
+    run.from = run.to;
   }
 
   #newChunk(index: number, buffer: Uint8Array, peer: Peer): Chunk {
     const start = Math.max(this.#fetched.start, index * CHUNK_SIZE);
     const end = Math.min(this.#fetched.end, (index + 1) * CHUNK_SIZE - 1);
     const length = end - start + 1;
-    const state = { filled: 0, isReady: false, isConfirmed: false };
+    const state = { filled: 0, isReady: false, isConfirmed: false, isMixed: false };
     const chunk = { index, start, length, buffer, peer, ...state };
     this.#chunks.set(index, chunk);
     return chunk;
   }
 
-  async #fill(lane: Lane, chunk: Chunk): Promise<void> {
+  /** Fills a chunk; false if it has to come once more. */
+  async #fill(lane: Lane, chunk: Chunk): Promise<boolean> {
     const startedAt = this.#options.now();
+    const missing = chunk.length - chunk.filled;
+    chunk.isMixed = chunk.filled > 0 && (chunk.isMixed || chunk.peer.id !== lane.peer.id);
     chunk.peer = lane.peer;
+    lane.waitingSince = startedAt;
     while (chunk.filled < chunk.length) {
       const free = chunk.buffer.subarray(chunk.filled, chunk.length);
       const count = await lane.answer!.response.read(free);
       if (count === 0) throw new PeerError("body ended early");
-      if (this.#isClosed) return;
+      if (this.#isClosed) return false;
       chunk.filled += count;
       this.#bytes += count;
-      lane.hasProgressed = true;
+      lane.progressedAt = this.#options.now();
     }
+    lane.waitingSince = undefined;
     const tookMs = this.#options.now() - startedAt;
-    await this.#check(chunk, lane);
+    if (!await this.#check(chunk, lane)) return false;
     await this.#options.source.pace(chunk.length);
     chunk.isReady = true;
-    this.#chunkMs = this.#chunkMs === undefined ? tookMs : this.#chunkMs * 0.8 + tookMs * 0.2;
+    this.#learn(tookMs, missing);
+    return true;
+  }
+
+  /** How long a chunk takes; what a peer brought of one tells, if it is not too little. */
+  #learn(tookMs: number, bytes: number): void {
+    if (bytes * 4 < CHUNK_SIZE) return;
+    const chunkMs = tookMs * CHUNK_SIZE / bytes;
+    this.#chunkMs = this.#chunkMs === undefined ? chunkMs : this.#chunkMs * 0.8 + chunkMs * 0.2;
   }
 
   #onFailed(lane: Lane, error: unknown): void {
     const { source, digest } = this.#options;
-    this.#giveBack(lane.run);
-    source.failed(lane.peer, error, lane.hasProgressed);
+    const { run } = lane;
+    const begun = run.from < run.to ? this.#chunks.get(run.from) : undefined;
+    // What a liar has begun is begun anew.
+    if (error instanceof VerificationError && begun !== undefined) begun.filled = 0;
+    this.#giveBack(run);
+    if (!lane.isReported) source.failed(lane.peer, error, this.#isWorthwhile(lane));
     if (!(error instanceof KagamiError)) this.#failure ??= error;
     if (this.#wrongChunks >= MAX_WRONG_CHUNKS) {
       this.fail(new VerificationError(`peers deliver wrong bytes for ${digest}`));
     }
+  }
+
+  /** Whether the peer of a lane that failed may be tried again. */
+  #isWorthwhile({ progressedAt, isHopeless, cutOff }: Lane): boolean {
+    if (progressedAt === undefined || isHopeless) return false;
+    const isSilent = cutOff === undefined && this.#options.now() - progressedAt >= MAX_SILENCE_MS;
+    return !isSilent && this.#waitingMs(0) < MAX_CHUNK_WAIT_MS;
   }
 
   #giveBack(run: Run): void {
@@ -484,16 +597,25 @@ export class BlobDownload implements ContentReader {
 
   /** Finds a peer that goes on when none is left. */
   async #replace(): Promise<void> {
+    const { source } = this.#options;
     this.#isReplacing = true;
     const gap = this.#gaps.shift()!;
     const range = this.#rangeOf(gap);
     try {
-      const answer = await this.#options.source.another(range);
+      const answer = await source.another(range);
       if (this.#isClosed) return answer.response.close();
-      this.#options.source.resumed();
+      try {
+        this.#checkSize(answer);
+      } catch (error) {
+        answer.response.close();
+        this.#giveBack(gap);
+        return source.failed(answer.peer, error, false);
+      }
+      source.resumed();
       this.#begin(answer.peer, gap, answer);
     } catch (error) {
-      this.#failure = error;
+      if (this.#doubt === undefined) this.#failure = error;
+      else this.fail(this.#doubt);
     } finally {
       this.#isReplacing = false;
       this.#wake();
@@ -508,13 +630,19 @@ export class BlobDownload implements ContentReader {
       left: this.#fetched.end + 1 - this.#position,
       waitedMs: this.#waitedMs,
       lanes: this.#lanes.size,
-      hasSpare: this.#options.source.hasSpare() && !this.#isReplacing,
+      hasSpare: this.#options.source.hasSpare() && !this.#isReplacing && this.#hasMore(),
     });
     if (advice === "add") this.#addLane();
     // The one that was added last.
     if (advice === "drop") [...this.#lanes].at(-1)!.isRetired = true;
     // Memory may have become free elsewhere.
     this.#wake();
+  }
+
+  /** Whether there is something for a further lane. */
+  #hasMore(): boolean {
+    return this.#gaps.length > 0 ||
+      this.#lanes.values().some(({ run }) => run.to - run.from > RUN_LENGTH);
   }
 
   #addLane(): void {
@@ -529,24 +657,44 @@ export class BlobDownload implements ContentReader {
     this.#begin(peer, { from: 0, to: 0 });
   }
 
-  /** Ends the lane that the reader waits for, if that has gone on for too long. */
+  /** How long the reader has waited for its next chunk, at most since a certain time. */
+  #waitingMs(since: number): number {
+    if (this.#waitingSince === undefined) return 0;
+    return this.#options.now() - Math.max(this.#waitingSince, since);
+  }
+
+  /** Ends the lane that the reader waits for, if its peer lets both of them wait for too long. */
   #cutOffSlowLane(): void {
-    if (this.#waitingSince === undefined) return;
-    const waitedMs = this.#options.now() - this.#waitingSince;
+    // The one with the next chunk; if nobody has it, whoever is closest will take it after what it does now.
+    const busy = [...this.#lanes].filter(({ run }) => run.from < run.to);
+    const [lane] = busy.sort((a, b) => a.run.from - b.run.from);
+    if (lane?.waitingSince === undefined || lane.cutOff !== undefined) return;
+    const waitedMs = this.#waitingMs(lane.waitingSince);
+    if (waitedMs < this.#patienceMs) return;
+    const who = lane.answer?.address ?? lane.peer.id;
+    const message = `peer ${who} brought no chunk within ${Math.round(waitedMs)} ms`;
+    lane.isHopeless = this.#isLast;
+    this.#cutOff(lane, new PeerError(message));
+  }
+
+  /** Whether no other peer could take over. */
+  get #isLast(): boolean {
+    return this.#lanes.size <= 1 && !this.#options.source.hasSpare();
+  }
+
+  get #patienceMs(): number {
+    if (this.#isLast) return LAST_PATIENCE_MS;
     const { factor, leastMs, mostMs, initialMs } = PATIENCE;
     const expectedMs = this.#chunkMs === undefined ? initialMs : this.#chunkMs * factor;
-    const patienceMs = this.#lanes.size > 1 || this.#options.source.hasSpare()
-      ? Math.min(mostMs, Math.max(leastMs, expectedMs))
-      : LAST_PATIENCE_MS;
-    if (waitedMs < patienceMs) return;
-    const head = indexOf(this.#position);
-    const lane = [...this.#lanes].find(({ run }) => run.from <= head && head < run.to);
-    if (lane?.answer === undefined || lane.cutOff !== undefined) return;
-    lane.cutOff = new PeerError(
-      `peer ${lane.answer.address} brought no chunk within ${Math.round(waitedMs)} ms`,
-    );
-    this.#waitingSince = this.#options.now();
-    lane.answer.response.close();
+    return Math.min(mostMs, Math.max(leastMs, expectedMs));
+  }
+
+  /** Ends a lane, whatever it is doing. */
+  #cutOff(lane: Lane, error: KagamiError): void {
+    lane.cutOff ??= error;
+    lane.answer?.response.close();
+    lane.abort.abort();
+    this.#wake();
   }
 }
 

@@ -315,8 +315,14 @@ export class Mirror {
         named?.source.progressed(bytes);
         return slot?.pace(bytes);
       },
-      ask: (peer, range) =>
-        this.#ask(peer, { path, method: "GET", signal, isGrowing, range: headerOf(range) }),
+      ask: (peer, range, unwanted) =>
+        this.#ask(peer, {
+          path,
+          method: "GET",
+          signal: AbortSignal.any([signal, unwanted]),
+          isGrowing,
+          range: headerOf(range),
+        }),
       another: (range) =>
         this.#open({ ...search, signal }, headerOf(range)).catch((error) => {
           // The rest lies within the content: who says otherwise has other content.

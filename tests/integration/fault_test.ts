@@ -4,24 +4,14 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { TestCluster } from "./harness/cluster.ts";
+import { blobPath, TestCluster } from "./harness/cluster.ts";
 import { runInside } from "./harness/network.ts";
+import { partOfLayer } from "./harness/part_of_layer.ts";
 import { eventually } from "./harness/process.ts";
 import { REQUIRES_TEST_BED } from "./harness/requirements.ts";
 
 /** A layer that takes long enough to be interrupted. */
 const LONG_LAYER = 300_000_000;
-
-/** Waits until a pull has written some of a layer. */
-async function partOfLayer(contentPath: string, atLeast: number): Promise<void> {
-  await eventually("a part of the layer has arrived", async () => {
-    for await (const { name } of Deno.readDir(`${contentPath}/ingest`)) {
-      const { size } = await Deno.stat(`${contentPath}/ingest/${name}/data`);
-      if (size > atLeast) return true;
-    }
-    return false;
-  });
-}
 
 Deno.test({
   name: "a pull goes on from another peer when the one that serves is killed",
@@ -195,10 +185,3 @@ Deno.test({
     assert((await cluster.upstream.blobRequests()).length > 0);
   },
 });
-
-function blobPath(
-  cluster: TestCluster,
-  image: { readonly repository: string; readonly layers: readonly string[] },
-): string {
-  return `/v2/${image.repository}/blobs/${image.layers[0]}?ns=${cluster.upstream.host}`;
-}

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { TestCluster } from "./harness/cluster.ts";
+import { blobPath, TestCluster } from "./harness/cluster.ts";
 import { eventually } from "./harness/process.ts";
 import { REQUIRES_TEST_BED } from "./harness/requirements.ts";
 
@@ -16,7 +16,7 @@ Deno.test({
     const [one, two, three] = [cluster.node(1), cluster.node(2), cluster.node(3)];
     const image = await cluster.push({ layers: [300_000] });
     await two.cri.pullImage(image.reference);
-    const path = `/v2/${image.repository}/blobs/${image.layers[0]}?ns=${cluster.upstream.host}`;
+    const path = blobPath(cluster, image);
     await three.mirror.answersFrom([two.mirror], path);
     await one.mirror.kill();
     await two.mirror.kill();
@@ -43,10 +43,7 @@ Deno.test({
     const image = await cluster.push({ layers: [300_000] });
     await one.cri.pullImage(image.reference);
     await cluster.network.setLink(two.mirror.node, "up");
-    await two.mirror.answersFrom(
-      [one.mirror],
-      `/v2/${image.repository}/blobs/${image.layers[0]}?ns=${cluster.upstream.host}`,
-    );
+    await two.mirror.answersFrom([one.mirror], blobPath(cluster, image));
   },
 });
 

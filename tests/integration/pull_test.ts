@@ -42,7 +42,7 @@ Deno.test({
           requests.map(({ path, source }) => [path.split("/").at(-1), source]),
         );
         for (const digest of [...image.layers, image.config]) {
-          assert.match(served.get(digest) ?? "none", /^peer 10\./, `${digest} came from a peer`);
+          assert.match(served.get(digest) ?? "none", /^peer /, `${digest} came from a peer`);
         }
       });
     }

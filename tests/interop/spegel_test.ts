@@ -4,7 +4,12 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { ClusterNode, PushedImage, TestCluster } from "../integration/harness/cluster.ts";
+import {
+  blobPath,
+  type ClusterNode,
+  type PushedImage,
+  type TestCluster,
+} from "../integration/harness/cluster.ts";
 import type { MirrorProcess } from "../integration/harness/mirror_process.ts";
 import type { UpstreamRequest } from "../integration/harness/upstream_registry.ts";
 import { metricFamilies } from "./support/metric_families.ts";
@@ -34,7 +39,7 @@ async function travels(
 ): Promise<PushedImage> {
   let asked: readonly UpstreamRequest[] = [];
   for (let tries = TRIES[kindOf(to.mirror)]; tries > 0; tries--) {
-    const image = await cluster.push({ layers: [700_000, 90_000, 4_000] });
+    const image = await cluster.push({ layers: [5_000_000, 90_000, 4_000] });
     await finishedPull(from, image.reference);
     await finds(cluster, to.mirror, image);
     await cluster.forget();
@@ -100,6 +105,29 @@ Deno.test({
     await travels(cluster, four!, one!);
   },
 });
+
+for (const kind of ["kagami", "spegel"] as const) {
+  Deno.test({
+    name: `${kind} pulls a large image that a node of each kind has`,
+    ...REQUIRES_SPEGEL,
+    async fn() {
+      await using cluster = await startMixed(["kagami", "spegel", kind]);
+      const [one, two, three] = [cluster.node(1), cluster.node(2), cluster.node(3)];
+      const image = await cluster.push({ layers: [80_000_000, 30_000_000] });
+      await one.cri.pullImage(image.reference);
+      await finishedPull(two, image.reference);
+      await finds(cluster, three.mirror, image);
+      if (kind === "kagami") {
+        await three.mirror.answersFrom([one.mirror, two.mirror], blobPath(cluster, image));
+      }
+      await cluster.forget();
+      assert.equal(await three.cri.pullImage(image.reference), image.config);
+      if (kind === "spegel") return; // It may leave something to upstream, see above.
+      assert.deepEqual(await cluster.upstream.requests(), []);
+      assert.equal(await three.mirror.metric("kagami_verification_failures_total"), 0);
+    },
+  });
+}
 
 Deno.test({
   name: "a node is switched from Spegel to Kagami and back, and stays the same peer",

@@ -5,11 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-
-interface Graph {
-  readonly modules: readonly { readonly specifier: string; readonly error?: string }[];
-  readonly npmPackages: Readonly<Record<string, unknown>>;
-}
+import { moduleGraph } from "../../tools/module_graph.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -18,16 +14,6 @@ const FOR_TESTS = ["lib/routing/memory_router.ts", "lib/store/memory_store.ts"];
 
 /** Packages that the program does without: only tests and tools use them. */
 const DEVELOPMENT_PACKAGES = ["ajv", "yaml"];
-
-async function graphOf(entry: string): Promise<Graph> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", entry],
-    cwd: root,
-    stderr: "piped",
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
-}
 
 async function sourcesBelow(folder: URL): Promise<string[]> {
   const found: string[] = [];
@@ -39,7 +25,7 @@ async function sourcesBelow(folder: URL): Promise<string[]> {
 }
 
 Deno.test("the compiled program holds every module of lib, and none from the network", async () => {
-  const { modules, npmPackages } = await graphOf("main.ts");
+  const { modules, npmPackages } = await moduleGraph("main.ts");
   assert.deepEqual(modules.filter(({ error }) => error !== undefined), []);
   const specifiers = new Set(modules.map(({ specifier }) => specifier));
   const expected = (await sourcesBelow(new URL("lib/", root)))

@@ -18,14 +18,21 @@ export class DnsBootstrapper implements Bootstrapper {
   readonly kind = "dns";
   readonly #domain: string;
   readonly #resolve: ResolveName;
+  readonly #random: () => number;
 
   /**
    * @param domain Name of the headless service.
    * @param resolve How to resolve it. Default: the system's resolver.
+   * @param random Random number in [0, 1).
    */
-  constructor(domain: string, resolve: ResolveName = resolveName) {
+  constructor(
+    domain: string,
+    resolve: ResolveName = resolveName,
+    random: () => number = Math.random,
+  ) {
     this.#domain = domain;
     this.#resolve = resolve;
+    this.#random = random;
   }
 
   /** @inheritdoc */
@@ -46,8 +53,19 @@ export class DnsBootstrapper implements Bootstrapper {
         { cause },
       );
     }
-    // Sorted, so that all nodes start from the same few and do not form islands.
-    return [...new Set(addresses)].sort().slice(0, MAX_BOOTSTRAP_ADDRESSES)
+    return this.#choose([...new Set(addresses)].sort())
       .map((address) => `/ip${isIP(address)}/${address}`);
+  }
+
+  /**
+   * Half of them are the same for all nodes, so that these do not form islands. The others are drawn anew each time: a
+   * headless service also names nodes of a zone that is down, and the first ones may all be there.
+   */
+  #choose(sorted: string[]): string[] {
+    const chosen = sorted.splice(0, MAX_BOOTSTRAP_ADDRESSES / 2);
+    while (chosen.length < MAX_BOOTSTRAP_ADDRESSES && sorted.length > 0) {
+      chosen.push(...sorted.splice(Math.floor(this.#random() * sorted.length), 1));
+    }
+    return chosen;
   }
 }

@@ -6,8 +6,13 @@
  */
 import { UnavailableError } from "../../errors.ts";
 import type { Logger } from "../../observability/logger.ts";
-import { sleep } from "../../sleep.ts";
-import type { BootstrapContext, Bootstrapper } from "./bootstrapper.ts";
+import { type Sleep, sleep } from "../../sleep.ts";
+import {
+  type BootstrapContext,
+  type Bootstrapper,
+  MAX_BOOTSTRAP_ADDRESSES,
+  parseDialable,
+} from "./bootstrapper.ts";
 import type { LeaseClient, LeaseRecord } from "./lease_client.ts";
 
 /** How long a leader that is gone keeps the Lease, in seconds. */
@@ -24,11 +29,13 @@ export const LEASE_REQUEST_TIMEOUT_MS = 5000;
 
 /** Options of {@linkcode KubernetesBootstrapper}. */
 export interface KubernetesBootstrapperOptions {
-  /** Connects to the Lease; called when it is first needed. */
+  /** Connects to the Lease; called when it is first needed, and again after a failure: credentials change. */
   readonly connect: () => Promise<LeaseClient>;
   readonly log: Logger;
   /** Monotonic clock in milliseconds. Default: the process's. */
   readonly now?: () => number;
+  /** Waits by the same clock. */
+  readonly sleep?: Sleep;
 }
 
 /** Takes part in the election of the leader, and tells its addresses. */
@@ -36,6 +43,7 @@ export class KubernetesBootstrapper implements Bootstrapper {
   readonly kind = "kubernetes";
   readonly #options: KubernetesBootstrapperOptions;
   readonly #now: () => number;
+  readonly #sleep: Sleep;
   #connection: Promise<LeaseClient> | undefined;
   /** The record as seen last, and since when it is unchanged on this node's own clock. */
   #observed: { readonly version: string; readonly since: number } | undefined;
@@ -46,6 +54,7 @@ export class KubernetesBootstrapper implements Bootstrapper {
   constructor(options: KubernetesBootstrapperOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
+    this.#sleep = options.sleep ?? sleep;
   }
 
   /** @inheritdoc */
@@ -60,6 +69,7 @@ export class KubernetesBootstrapper implements Bootstrapper {
         if (leads !== led) {
           log.info(leads ? "leads the bootstrap" : "no longer leads the bootstrap");
         }
+        if (lastFailure !== undefined) log.info("takes part in the election again");
         lastFailure = undefined;
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
@@ -70,7 +80,7 @@ export class KubernetesBootstrapper implements Bootstrapper {
       }
       // Not all at the same time.
       const interval = leads ? RENEW_INTERVAL_MS : OBSERVE_INTERVAL_MS;
-      await sleep(interval * (0.8 + 0.4 * Math.random()), context.signal);
+      await this.#sleep(interval * (0.8 + 0.4 * Math.random()), context.signal);
     }
     if (leads) await this.#release(context);
   }
@@ -78,8 +88,9 @@ export class KubernetesBootstrapper implements Bootstrapper {
   /** @inheritdoc */
   async peers(signal: AbortSignal): Promise<string[]> {
     try {
-      const client = await this.#client();
-      return [...(await client.read(bounded(signal)))?.addresses ?? []];
+      const record = await this.#ask((client) => client.read(bounded(signal)));
+      return (record?.addresses ?? []).filter((address) => parseDialable(address) !== undefined)
+        .slice(0, MAX_BOOTSTRAP_ADDRESSES);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new UnavailableError(
@@ -95,22 +106,19 @@ export class KubernetesBootstrapper implements Bootstrapper {
    * @returns True if this node leads.
    */
   async #takePart(context: BootstrapContext): Promise<boolean> {
-    const client = await this.#client();
-    const signal = bounded(context.signal);
-    const current = await client.read(signal);
     const self = peerIdOf(context.self());
+    if (self === "") return false; // Without an address there is nothing to lead to.
+    const signal = bounded(context.signal);
+    const current = await this.#ask((client) => client.read(signal));
     if (current !== undefined && current.holder !== self && !this.#isFree(current)) return false;
-    const written = await client.write(
-      {
-        holder: self,
-        addresses: context.self(),
-        durationSeconds: LEASE_DURATION_SECONDS,
-        transitions: (current?.transitions ?? 0) + (current?.holder === self ? 0 : 1),
-      },
-      current?.version,
-      signal,
-    );
-    return written !== undefined;
+    const record = {
+      holder: self,
+      addresses: context.self(),
+      durationSeconds: LEASE_DURATION_SECONDS,
+      transitions: (current?.transitions ?? 0) + (current?.holder === self ? 0 : 1),
+    };
+    return await this.#ask((client) => client.write(record, current?.version, signal)) !==
+      undefined;
   }
 
   /**
@@ -129,24 +137,24 @@ export class KubernetesBootstrapper implements Bootstrapper {
   /** Leaves the Lease to the next one at once. */
   async #release(context: BootstrapContext): Promise<void> {
     try {
-      const client = await this.#client();
       const signal = AbortSignal.timeout(LEASE_REQUEST_TIMEOUT_MS);
-      const current = await client.read(signal);
+      const current = await this.#ask((client) => client.read(signal));
       if (current?.holder !== peerIdOf(context.self())) return;
       const { addresses, durationSeconds, transitions, version } = current;
       const record = { holder: "", addresses, durationSeconds, transitions };
-      await client.write(record, version, signal);
+      await this.#ask((client) => client.write(record, version, signal));
     } catch (error) {
       this.#options.log.debug("could not release the bootstrap Lease; it expires", { error });
     }
   }
 
-  #client(): Promise<LeaseClient> {
-    this.#connection ??= this.#options.connect().catch((error) => {
+  async #ask<T>(question: (client: LeaseClient) => Promise<T>): Promise<T> {
+    try {
+      return await question(await (this.#connection ??= this.#options.connect()));
+    } catch (error) {
       this.#connection = undefined;
       throw error;
-    });
-    return this.#connection;
+    }
   }
 }
 

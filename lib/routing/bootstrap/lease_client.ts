@@ -5,6 +5,7 @@
  * @module
  */
 import type { ConfigurationOptions, V1Lease, V1MicroTime } from "@kubernetes/client-node";
+import { UnavailableError } from "../../errors.ts";
 
 /** Folder with the credentials of a pod. */
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -28,14 +29,20 @@ export type NewLeaseRecord = Omit<LeaseRecord, "version">;
 
 /** Access to one Lease. */
 export interface LeaseClient {
-  /** @returns The record, or undefined if there is no Lease. */
+  /**
+   * @param signal Ends the request.
+   * @returns The record, or undefined if there is no Lease.
+   * @throws {UnavailableError} If the API server does not answer, or refuses.
+   */
   read(signal: AbortSignal): Promise<LeaseRecord | undefined>;
   /**
    * Creates the Lease, or replaces a version of it.
    *
    * @param record What to write.
    * @param version The version that is replaced; undefined to create.
+   * @param signal Ends the request.
    * @returns What was written, or undefined if somebody else was faster.
+   * @throws {UnavailableError} If the API server does not answer, or refuses.
    */
   write(
     record: NewLeaseRecord,
@@ -59,15 +66,23 @@ export interface LeaseClientOptions {
  *
  * @param options Which Lease.
  * @returns The client. The library behind it is loaded only here: nodes that bootstrap otherwise do not pay for it.
+ * @throws {UnavailableError} If there are no credentials.
  */
 export async function createLeaseClient(options: LeaseClientOptions): Promise<LeaseClient> {
   const { KubeConfig, CoordinationV1Api, Observable, V1MicroTime } = await import(
     "@kubernetes/client-node"
   );
   const config = new KubeConfig();
-  // In a pod: its service account. Elsewhere: KUBECONFIG, as for kubectl.
-  config.loadFromDefault();
-  const api = config.makeApiClient(CoordinationV1Api);
+  let api: InstanceType<typeof CoordinationV1Api>;
+  try {
+    // In a pod: its service account. Elsewhere: KUBECONFIG, as for kubectl.
+    config.loadFromDefault();
+    api = config.makeApiClient(CoordinationV1Api);
+  } catch (cause) {
+    throw new UnavailableError(`no credentials for the Kubernetes API: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
   const namespace = options.namespace ?? await ownNamespace();
   const { name } = options;
   /** Options of a call that the signal ends. */
@@ -88,7 +103,7 @@ export async function createLeaseClient(options: LeaseClientOptions): Promise<Le
         return toRecord(await api.readNamespacedLease({ name, namespace }, endedBy(signal)));
       } catch (error) {
         if (statusOf(error) === 404) return undefined;
-        throw error;
+        throw unavailable(error);
       }
     },
     async write(record, version, signal) {
@@ -99,8 +114,10 @@ export async function createLeaseClient(options: LeaseClientOptions): Promise<Le
           : await api.replaceNamespacedLease({ name, namespace, body }, endedBy(signal));
         return toRecord(written);
       } catch (error) {
-        if (statusOf(error) === 409) return undefined;
-        throw error;
+        const status = statusOf(error);
+        // Somebody else has written, or has deleted what was to be replaced.
+        if (status === 409 || (status === 404 && version !== undefined)) return undefined;
+        throw unavailable(error);
       }
     },
   };
@@ -116,6 +133,37 @@ async function ownNamespace(): Promise<string> {
 
 function statusOf(error: unknown): unknown {
   return (error as { code?: unknown }).code;
+}
+
+/**
+ * The library's message holds the whole answer on several lines, with headers that differ each time; a log needs one
+ * line, and the same one for the same trouble.
+ */
+function unavailable(error: unknown): UnavailableError {
+  const status = statusOf(error);
+  if (typeof status !== "number") {
+    return new UnavailableError(`the Kubernetes API does not answer: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  const { message } = parseBody((error as { body?: unknown }).body);
+  const detail = typeof message === "string" ? `: ${message.replaceAll(/\s+/g, " ")}` : "";
+  return new UnavailableError(`the Kubernetes API answers ${status}${detail}`);
+}
+
+/** The body of an answer is parsed, or still text. */
+function parseBody(body: unknown): { message?: unknown } {
+  try {
+    return (typeof body === "string" ? JSON.parse(body) : body) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** What went wrong, with what `fetch` hides behind "fetch failed". */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
 
 function toRecord(lease: V1Lease): LeaseRecord {

@@ -1,12 +1,13 @@
 /**
  * The parts of `@libp2p/kad-dht` that Kagami uses. Its class has more than its published interface says:
- * the routing table's events, removal and contents.
+ * the routing table's events, removal and contents, and how messages are answered.
  *
  * @module
  */
-import type { AbortOptions, PeerId } from "@libp2p/interface";
+import type { AbortOptions, Connection, PeerId, Stream } from "@libp2p/interface";
 import type { QueryEvent } from "@libp2p/kad-dht";
 import type { CID } from "multiformats/cid";
+import type { DhtMessage } from "./dht_message.ts";
 
 /** Number of closest peers that hold a record, and size of a bucket: K of Kademlia, as in Spegel. */
 export const REPLICATION = 20;
@@ -29,9 +30,23 @@ export interface RoutingTable {
   removeEventListener(type: "peer:add" | "peer:remove", listener: RoutingTableListener): void;
 }
 
+/** Handles one type of message. */
+export interface MessageHandler {
+  handle(sender: PeerId, message: DhtMessage): Promise<DhtMessage | undefined>;
+}
+
+/** What answers other nodes. What is replaced before the start is never used. */
+export interface DhtRpc {
+  readonly handlers: { ADD_PROVIDER: MessageHandler };
+  /** Hands a message to the handler of its type. */
+  handleMessage(sender: PeerId, message: DhtMessage): Promise<DhtMessage | undefined>;
+  onIncomingStream(stream: Stream, connection: Connection): Promise<void>;
+}
+
 /** The DHT of a node. */
 export interface Dht {
   readonly routingTable: RoutingTable;
+  readonly rpc: DhtRpc;
   getClosestPeers(key: Uint8Array, options?: AbortOptions): AsyncIterable<QueryEvent>;
   findProviders(cid: CID, options?: AbortOptions): AsyncIterable<QueryEvent>;
   refreshRoutingTable(options?: AbortOptions): Promise<void>;

@@ -24,6 +24,7 @@ import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
 import type { Messenger } from "../messenger.ts";
 import { Forgotten } from "../forgotten.ts";
 import type { LookupOptions, Peer, Router, RouterStatus } from "../router.ts";
+import { AddProviderHandler } from "./add_provider_handler.ts";
 import { Connector, endpointOf } from "./connector.ts";
 import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
 import { loadIdentity } from "./identity.ts";
@@ -31,6 +32,7 @@ import { closest, type Positioned } from "./keyspace.ts";
 import { keyspacePosition, providerKey } from "./provider_key.ts";
 import { Libp2pMessenger, type MessengerHost } from "./libp2p_messenger.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
+import { serveIncoming } from "./incoming_stream.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
 import { announceable, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
 import { encodeProvider } from "./provider_message.ts";
@@ -117,7 +119,7 @@ export async function createLibp2pRouter(
   ];
   let node: Node;
   try {
-    node = await createNode({ privateKey, records, listen });
+    node = await createNode({ privateKey, records, listen, now });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new UnavailableError(`router cannot listen on ${listen.join(", ")}: ${reason}`, {
@@ -138,10 +140,13 @@ async function createNode(options: {
   privateKey: Awaited<ReturnType<typeof loadIdentity>>;
   records: RecordStore;
   listen: string[];
+  now: () => number;
 }): Promise<Node> {
+  const { records, now } = options;
   const node = await createLibp2p({
+    start: false,
     privateKey: options.privateKey,
-    datastore: options.records,
+    datastore: records,
     addresses: { listen: options.listen, announceFilter: announceable },
     transports: [tcp(), webSockets()],
     connectionEncrypters: [noise()],
@@ -188,6 +193,16 @@ async function createNode(options: {
       }),
     },
   });
+  // The class has more than its published interface says; `dht.ts` names what is used of it.
+  const { rpc } = node.services.dht as unknown as Dht;
+  rpc.handlers.ADD_PROVIDER = new AddProviderHandler({
+    put: (digest, peer) => records.putProvider(digest, peer),
+    merge: (peer, multiaddrs) => node.peerStore.merge(peer, { multiaddrs }),
+    now,
+  });
+  rpc.onIncomingStream = (stream, { remotePeer }) =>
+    serveIncoming(stream, (message) => rpc.handleMessage(remotePeer, message));
+  await node.start();
   return node as unknown as Node;
 }
 

@@ -5,32 +5,42 @@
  */
 import { isIP } from "node:net";
 import { ConfigError } from "../../errors.ts";
-import { hasIpv6 } from "../../net/ipv6.ts";
 import type { ListenAddress } from "../../net/listen.ts";
+import { isLinkLocal, isLoopback } from "./peer_addresses.ts";
 
 /**
  * Multiaddrs to listen on.
  *
- * @param address Where to listen; no host means IPv4 and, where there is one, IPv6.
+ * Without a host these are all addresses of the machine. One port cannot be bound on `0.0.0.0` and on `::` (Deno knows
+ * no sockets of IPv6 alone), and of `::` libp2p announces the addresses of IPv6 only. So IPv6 addresses are bound one by
+ * one, except where there is nothing else.
+ *
+ * @param address Where to listen.
  * @param suffix What follows the port, e.g. `/ws`.
- * @param ipv6 Whether the machine has IPv6.
- * @returns One or two multiaddrs.
+ * @param own IP addresses of the machine. Default: {@linkcode ownAddresses}.
+ * @returns One multiaddr or more.
  * @throws {ConfigError} If the host is a name: peers need to know the addresses.
  */
 export function listenMultiaddrs(
   address: ListenAddress,
   suffix = "",
-  ipv6: boolean = hasIpv6(),
+  own: readonly string[] = ownAddresses(),
 ): string[] {
   const { host, port } = address;
+  const multiaddr = (ip: string) => `/ip${isIP(ip)}/${ip}/tcp/${port}${suffix}`;
   if (host === undefined) {
-    const all = [`/ip4/0.0.0.0/tcp/${port}${suffix}`];
-    if (ipv6) all.push(`/ip6/::/tcp/${port}${suffix}`);
-    return all;
+    const ipv6 = own.filter((ip) => isIP(ip) === 6);
+    const isIpv6Only = ipv6.length > 0 && ipv6.length === own.length;
+    return isIpv6Only ? [multiaddr("::")] : ["0.0.0.0", ...ipv6].map(multiaddr);
   }
-  const family = isIP(host);
-  if (family === 0) {
+  if (isIP(host) === 0) {
     throw new ConfigError(`the router listens on IP addresses, not on ${JSON.stringify(host)}`);
   }
-  return [`/ip${family}/${host}/tcp/${port}${suffix}`];
+  return [multiaddr(host)];
+}
+
+/** @returns IP addresses of the machine by which others can reach it. */
+export function ownAddresses(): string[] {
+  return Deno.networkInterfaces().map(({ address }) => address)
+    .filter((ip) => !isLoopback(ip) && !isLinkLocal(ip));
 }

@@ -40,8 +40,14 @@ export function isLoopback(ip: string): boolean {
   return ip === "::1" || ip.startsWith("127.");
 }
 
-function isLinkLocal(ip: string): boolean {
-  // Useless without the zone, which multiaddrs of peers do not carry.
+/**
+ * Says whether an address is of IPv6 and for one link only. It is of no use without its zone, which multiaddrs do not
+ * carry.
+ *
+ * @param ip IPv4 or IPv6 literal.
+ * @returns True for link-local addresses.
+ */
+export function isLinkLocal(ip: string): boolean {
   return /^fe[89ab]/i.test(ip);
 }
 
@@ -80,6 +86,12 @@ export function peerIdOf(address: Multiaddr): string | undefined {
 }
 
 /**
+ * Most IP addresses of a peer that it only announces, without a connection that confirms them: each may be tried in
+ * vain, and a node can have hundreds.
+ */
+export const MAX_ANNOUNCED_ADDRESSES = 8;
+
+/**
  * IP addresses of a peer, best first: where a connection of ours reached it; where it connected from, if it
  * announces that; what it announces; where it connected from otherwise (which may be a NAT's address).
  *
@@ -90,7 +102,7 @@ export function peerIdOf(address: Multiaddr): string | undefined {
 export function rankAddresses(
   connections: readonly Pick<Connection, "direction" | "remoteAddr">[],
   announced: readonly Multiaddr[],
-): string[] {
+): readonly string[] {
   const announcedIps = announced.map(ipOf).filter((ip) => ip !== undefined);
   const reached: string[] = [];
   const cameFrom: string[] = [];
@@ -100,7 +112,12 @@ export function rankAddresses(
     (direction === "outbound" ? reached : cameFrom).push(ip);
   }
   const confirmed = cameFrom.filter((ip) => announcedIps.includes(ip));
-  const all = [...new Set([...reached, ...confirmed, ...announcedIps, ...cameFrom])];
-  const usable = all.filter((ip) => !isLoopback(ip) && !isLinkLocal(ip));
-  return usable.length > 0 ? usable : all;
+  const told = preferUsable(announcedIps).slice(0, MAX_ANNOUNCED_ADDRESSES);
+  return preferUsable([...new Set([...reached, ...confirmed, ...told, ...cameFrom])]);
+}
+
+/** Those that are neither loopback nor link-local; all, if there are no others. */
+function preferUsable(ips: readonly string[]): readonly string[] {
+  const usable = ips.filter((ip) => !isLoopback(ip) && !isLinkLocal(ip));
+  return usable.length > 0 ? usable : ips;
 }

@@ -6,23 +6,25 @@
 import type { PeerId } from "@libp2p/interface";
 import { NotFoundError } from "@libp2p/interface";
 import { type Batch, type Datastore, Key, type Pair, type Query } from "interface-datastore";
+import { digestOfRecordName, recordNameOf } from "./provider_key.ts";
 import { varint } from "./provider_message.ts";
+import { type ProviderRecord, ProviderRecords } from "./provider_records.ts";
 
 /**
  * Most provider records of other nodes that are held. Beyond it the node with most records loses those it announced
  * longest ago, so that one node that announces without end does not drive out the others. Twenty nodes with 5,000 keys
- * each make 100,000; a record costs about 330 bytes, one of a key that many nodes have 90.
+ * each make 100,000; a record costs about 90 bytes, one of a key that many nodes have 30.
  */
 export const MAX_PROVIDER_RECORDS = 150_000;
-
-/** Longest name of a key whose records are held, in characters. Names of sha2-256 have 55, of sha2-512 106. */
-export const MAX_RECORD_NAME_LENGTH = 128;
 
 /** Most other entries, of which nearly all are the peer store's; the ones written longest ago go first. */
 export const MAX_OTHER_ENTRIES = 10_000;
 
-/** Largest other entry that is held, in bytes. What the peer store keeps of a node is below 1 KiB. */
-export const MAX_OTHER_ENTRY_BYTES = 8 * 1024;
+/**
+ * Largest other entry that is held, in bytes. What the peer store keeps of a node is below 1 KiB, and of one with as many
+ * addresses as libp2p lets it tell 13 KiB.
+ */
+export const MAX_OTHER_ENTRY_BYTES = 16 * 1024;
 
 /** How often expired records are removed from memory. They are never answered, removed or not. */
 const SWEEP_MILLISECONDS = 60_000;
@@ -52,14 +54,6 @@ export interface RecordStoreOptions {
   readonly maxOtherEntries?: number;
 }
 
-/** A provider record as held. */
-export interface ProviderRecord {
-  /** Text of the provider's peer ID. */
-  readonly peer: string;
-  /** When it was announced last, on the store's clock. */
-  readonly storedAt: number;
-}
-
 /**
  * Holds provider records by key and everything else by name. Age is measured on a monotonic clock, so that
  * steps of the system's clock neither expire records nor keep them.
@@ -72,13 +66,10 @@ export class RecordStore implements Datastore {
   readonly #now: () => number;
   readonly #maxProviderRecords: number;
   readonly #maxOtherEntries: number;
-  /** Key's record name to providers, in order of their last announcement. */
-  readonly #providers = new Map<string, Set<string>>();
-  /** Provider to record names to time of the announcement, in order of it. */
-  readonly #announced = new Map<string, Map<string, number>>();
+  /** Of other nodes. Keys other than of sha2-256, which nothing in a cluster of mirrors makes, are not held. */
+  readonly #providers = new ProviderRecords();
   readonly #own = new Set<string>();
   readonly #others = new Map<string, Uint8Array>();
-  #providerRecords = 0;
   #sweptAt: number;
 
   /**
@@ -96,7 +87,7 @@ export class RecordStore implements Datastore {
 
   /** Number of provider records of other nodes, expired ones that were not removed yet included. */
   get providerRecords(): number {
-    return this.#providerRecords;
+    return this.#providers.size;
   }
 
   /**
@@ -124,12 +115,21 @@ export class RecordStore implements Datastore {
    * @returns The records, in order of announcement.
    */
   providersOf(recordName: string): ProviderRecord[] {
-    const valid: ProviderRecord[] = [];
-    for (const peer of this.#providers.get(recordName) ?? []) {
-      const storedAt = this.#storedAt(recordName, peer);
-      if (storedAt !== undefined) valid.push({ peer, storedAt });
-    }
-    return valid;
+    const digest = digestOfRecordName(recordName);
+    if (digest === undefined) return [];
+    return this.#providers.of(digest).filter(({ storedAt }) => this.#isValid(storedAt));
+  }
+
+  /**
+   * Records that another node provides a key.
+   *
+   * @param digest sha2-256 digest of the key's text.
+   * @param peer Text of the node's peer ID.
+   */
+  putProvider(digest: Uint8Array, peer: string): void {
+    this.#providers.put(digest, peer, this.#now());
+    if (this.#now() - this.#sweptAt >= SWEEP_MILLISECONDS) this.#sweep();
+    if (this.#providers.size > this.#maxProviderRecords) this.#providers.deleteOldestOfGreatest();
   }
 
   /** @inheritdoc */
@@ -138,7 +138,7 @@ export class RecordStore implements Datastore {
     const record = parseProviderName(name);
     if (record === undefined) this.#putOther(name, value);
     else if (record.peer === this.#self) this.#own.add(record.recordName);
-    else this.#putProvider(record.recordName, record.peer);
+    else this.#putNamed(record.recordName, record.peer);
     return key;
   }
 
@@ -168,7 +168,7 @@ export class RecordStore implements Datastore {
     const record = parseProviderName(name);
     if (record === undefined) this.#others.delete(name);
     else if (record.peer === this.#self) this.#own.delete(record.recordName);
-    else this.#deleteProvider(record.recordName, record.peer);
+    else this.#deleteNamed(record.recordName, record.peer);
   }
 
   /** @inheritdoc */
@@ -245,14 +245,15 @@ export class RecordStore implements Datastore {
       if (name.startsWith(prefix)) yield { key: new Key(name, false), value };
     }
     if (PROVIDER_PREFIX.startsWith(prefix)) {
-      for (const recordName of [...new Set([...this.#own, ...this.#providers.keys()])]) {
+      const others = [...this.#providers.keys()].map(recordNameOf);
+      for (const recordName of new Set([...this.#own, ...others])) {
         yield* this.#providerPairs(recordName);
       }
     }
   }
 
   *#providerPairs(recordName: string): Generator<Pair> {
-    const peers = [...this.#providers.get(recordName) ?? []];
+    const peers = this.providersOf(recordName).map(({ peer }) => peer);
     if (this.#own.has(recordName)) peers.unshift(this.#self);
     for (const peer of peers) {
       const value = this.#providerValue(recordName, peer);
@@ -273,7 +274,8 @@ export class RecordStore implements Datastore {
 
   /** When the record was announced; undefined if there is none that is valid. */
   #storedAt(recordName: string, peer: string): number | undefined {
-    const storedAt = this.#announced.get(peer)?.get(recordName);
+    const digest = digestOfRecordName(recordName);
+    const storedAt = digest === undefined ? undefined : this.#providers.storedAt(digest, peer);
     return storedAt !== undefined && this.#isValid(storedAt) ? storedAt : undefined;
   }
 
@@ -281,50 +283,19 @@ export class RecordStore implements Datastore {
     return this.#now() - storedAt < this.#validity;
   }
 
-  #putProvider(recordName: string, peer: string): void {
-    if (recordName.length > MAX_RECORD_NAME_LENGTH) return;
-    // Taken out and put back, so that the order is that of the last announcement.
-    this.#deleteProvider(recordName, peer);
-    const peers = this.#providers.get(recordName) ?? new Set<string>();
-    this.#providers.set(recordName, peers.add(peer));
-    const announced = this.#announced.get(peer) ?? new Map<string, number>();
-    this.#announced.set(peer, announced.set(recordName, this.#now()));
-    this.#providerRecords++;
-    if (this.#now() - this.#sweptAt >= SWEEP_MILLISECONDS) this.#sweep();
-    if (this.#providerRecords > this.#maxProviderRecords) this.#evict();
+  #putNamed(recordName: string, peer: string): void {
+    const digest = digestOfRecordName(recordName);
+    if (digest !== undefined) this.putProvider(digest, peer);
   }
 
-  #deleteProvider(recordName: string, peer: string): void {
-    const announced = this.#announced.get(peer);
-    if (announced === undefined || !announced.delete(recordName)) return;
-    this.#providerRecords--;
-    if (announced.size === 0) this.#announced.delete(peer);
-    const peers = this.#providers.get(recordName);
-    peers?.delete(peer);
-    if (peers?.size === 0) this.#providers.delete(recordName);
-  }
-
-  /** Takes records of the node that has most. */
-  #evict(): void {
-    let most: [peer: string, announced: Map<string, number>] | undefined;
-    for (const entry of this.#announced) {
-      if (most === undefined || entry[1].size > most[1].size) most = entry;
-    }
-    if (most === undefined) return;
-    const [peer, announced] = most;
-    for (const name of firstShare(announced.keys(), announced.size)) {
-      this.#deleteProvider(name, peer);
-    }
+  #deleteNamed(recordName: string, peer: string): void {
+    const digest = digestOfRecordName(recordName);
+    if (digest !== undefined) this.#providers.delete(digest, peer);
   }
 
   #sweep(): void {
     this.#sweptAt = this.#now();
-    for (const [peer, announced] of this.#announced) {
-      for (const [recordName, storedAt] of announced) {
-        if (this.#isValid(storedAt)) break; // And so are all that were announced later.
-        this.#deleteProvider(recordName, peer);
-      }
-    }
+    this.#providers.deleteBefore(this.#now() - this.#validity);
   }
 
   #putOther(name: string, value: Uint8Array): void {

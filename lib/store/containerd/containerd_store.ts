@@ -50,6 +50,7 @@ export class ContainerdStore implements Store {
   readonly name = "containerd";
   readonly ingests: ContainerdIngests;
   readonly #client: ContainerdClient;
+  readonly #sock: string;
   readonly #contentPath: string;
   readonly #watcher: ContainerdWatcher;
   readonly #inspector = new ManifestInspector();
@@ -59,6 +60,7 @@ export class ContainerdStore implements Store {
    */
   constructor(options: ContainerdStoreOptions) {
     this.#client = new ContainerdClient(options);
+    this.#sock = options.sock;
     this.#contentPath = options.contentPath;
     this.ingests = new ContainerdIngests({ ...options, client: this.#client });
     this.#watcher = new ContainerdWatcher({
@@ -78,11 +80,11 @@ export class ContainerdStore implements Store {
 
   async descriptor(digest: Digest): Promise<Descriptor> {
     const size = await this.#size(digest);
-    const { mediaType } = await this.#inspector.inspect(
+    const { mediaType, subject } = await this.#inspector.inspect(
       digest,
       async () => await this.#openFile(digest) ?? this.#openCall(digest, size),
     );
-    return { digest, mediaType, size };
+    return { digest, mediaType, size, ...(subject === undefined ? {} : { subject }) };
   }
 
   async open(digest: Digest, range?: ByteRange): Promise<ContentReader> {
@@ -165,13 +167,28 @@ export class ContainerdStore implements Store {
       const { version } = await this.#client.call(METHODS.version, {}, STATUS_TIMEOUT_MS);
       return { ready: true, detail: `containerd ${version}` };
     } catch (error) {
-      return { ready: false, detail: error instanceof Error ? error.message : String(error) };
+      const detail = error instanceof Error ? error.message : String(error);
+      if (!await isOrphan(this.#sock)) return { ready: false, detail };
+      const reason = "its socket was replaced, and only the old one is mounted here";
+      return { ready: false, lost: true, detail: `${detail}; ${reason}: restart this container` };
     }
   }
 
   close(): Promise<void> {
     this.#client.close();
     return Promise.resolve();
+  }
+}
+
+/**
+ * Whether a socket has lost its place in the file system. A container has the socket itself mounted, not its folder; when
+ * containerd starts anew, it makes another one, which never appears in the container.
+ */
+async function isOrphan(sock: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(sock)).nlink === 0;
+  } catch {
+    return false;
   }
 }
 

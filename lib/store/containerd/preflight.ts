@@ -4,8 +4,12 @@
  * @module
  */
 import type { Logger } from "../../observability/logger.ts";
-import type { ContainerdClient } from "./containerd_client.ts";
-import { METHODS } from "./schema.ts";
+import { type ContainerdClient, LIST_TIMEOUT_MS } from "./containerd_client.ts";
+import { METHODS, type PluginMessage, type StringMap } from "./schema.ts";
+
+/** Labels of a manifest that is here: its config, and its first layer. */
+const CONFIG_LABEL = "containerd.io/gc.ref.content.config";
+const LAYER_LABEL = "containerd.io/gc.ref.content.l.0";
 
 /** Options of {@linkcode preflight}. */
 export interface PreflightOptions {
@@ -26,11 +30,15 @@ export interface PreflightOptions {
 export async function preflight(options: PreflightOptions): Promise<string> {
   const { client, contentPath, log } = options;
   const { version } = await client.call(METHODS.version, {});
-  const { plugins } = await client.call(METHODS.plugins, { filters: ["id==content"] });
+  const { plugins } = await client.call(METHODS.plugins, {
+    filters: ["id==content", "id==images"],
+  });
   const root = plugins.find((plugin) => plugin.id === "content")?.exports["root"];
   log.info("connected to containerd", { version, contentRoot: root });
   checkContentPath(contentPath, root, log);
-  await checkCri(client, log);
+  const isImages = ({ type, id }: PluginMessage) => `${type}.${id}` === IMAGES_PLUGIN;
+  const images = plugins.find(isImages)?.exports ?? {};
+  await checkCri(client, images, log);
   return version;
 }
 
@@ -47,17 +55,25 @@ function checkContentPath(contentPath: string, root: string | undefined, log: Lo
   });
 }
 
-async function checkCri(client: ContainerdClient, log: Logger): Promise<void> {
+/** Plugin of containerd 2 that pulls images; after 2.3 it tells two of its settings. */
+const IMAGES_PLUGIN = "io.containerd.cri.v1.images";
+
+async function checkCri(client: ContainerdClient, images: StringMap, log: Logger): Promise<void> {
   let text: string | undefined;
   try {
     text = (await client.call(METHODS.runtimeStatus, { verbose: true })).info["config"];
   } catch (error) {
     log.debug("containerd's CRI plugin does not tell its settings", { error });
   }
-  const settings = parseCriConfig(text);
+  const settings = { ...parseCriConfig(text), ...parseImagesPlugin(images) };
   if (settings.discardsLayers) {
     log.warn("containerd discards unpacked layers, so that this node has none to share", {
       remedy: "set discard_unpacked_layers = false in containerd's CRI settings",
+    });
+  } else if (settings.discardsLayers === undefined && await hasDiscardedLayers(client)) {
+    log.warn("containerd has discarded layers of images, so that this node cannot share them", {
+      remedy: "set discard_unpacked_layers = false in containerd's CRI settings; " +
+        "images that were pulled before it stay without layers",
     });
   }
   if (settings.lacksConfigPath) {
@@ -65,18 +81,63 @@ async function checkCri(client: ContainerdClient, log: Logger): Promise<void> {
       remedy: 'set config_path = "/etc/containerd/certs.d" in containerd\'s CRI registry settings',
     });
   }
+  if (settings.hasConfigPathList) {
+    log.warn("containerd's config_path is a list, which it does not understand when it pulls", {
+      remedy: "set config_path to the one folder that the mirror is written to, " +
+        "or use_local_image_pull = true",
+    });
+  }
+}
+
+/**
+ * Reads what the plugin that pulls images tells of its settings.
+ *
+ * @param told What it exports.
+ * @returns What is wrong; only what can be known.
+ */
+export function parseImagesPlugin(told: StringMap): Partial<CriFindings> {
+  const { DiscardUnpackedLayers: discards, RegistryConfigPath: path } = told;
+  return {
+    ...(discards === undefined ? {} : { discardsLayers: discards === "true" }),
+    ...(path === undefined ? {} : {
+      lacksConfigPath: path === "",
+      // Where layers are discarded, containerd pulls in its old way, which knows lists.
+      hasConfigPathList: path.includes(":") && discards !== "true",
+    }),
+  };
+}
+
+/** Where the setting is not told, manifests tell what it has done: those of discarded layers are not referred to. */
+async function hasDiscardedLayers(client: ContainerdClient): Promise<boolean> {
+  const request = { filters: [`labels."${CONFIG_LABEL}"`] };
+  const call = client.stream(METHODS.listContent, request, LIST_TIMEOUT_MS);
+  try {
+    for await (const { info } of call as AsyncIterable<{ info: { labels: StringMap }[] }>) {
+      if (info.some(({ labels }) => CONFIG_LABEL in labels && !(LAYER_LABEL in labels))) {
+        return true;
+      }
+    }
+    return false;
+  } catch (error) {
+    throw client.asStoreError(error);
+  } finally {
+    call.cancel();
+  }
 }
 
 /** Settings of the CRI plugin that keep a mirror from being of use. */
 export interface CriFindings {
-  readonly discardsLayers: boolean;
+  /** Undefined if it is not told: containerd 2 leaves the settings of images out. */
+  readonly discardsLayers: boolean | undefined;
   readonly lacksConfigPath: boolean;
+  /** True if containerd takes a list of folders for the name of one, and finds no mirror. */
+  readonly hasConfigPathList?: boolean;
 }
 
 /**
  * Reads the CRI plugin's settings.
  *
- * @param text JSON as the CRI's verbose status gives it; containerd 2 leaves fields out that 1.x has.
+ * @param text JSON as the CRI's verbose status gives it.
  * @returns What is wrong; nothing if it cannot be known.
  */
 export function parseCriConfig(text: string | undefined): CriFindings {
@@ -86,8 +147,9 @@ export function parseCriConfig(text: string | undefined): CriFindings {
   } catch {
     config = {};
   }
+  const discards = config["containerd"]?.["discardUnpackedLayers"];
   return {
-    discardsLayers: config["containerd"]?.["discardUnpackedLayers"] === true,
+    discardsLayers: typeof discards === "boolean" ? discards : undefined,
     lacksConfigPath: config["registry"]?.["configPath"] === "",
   };
 }

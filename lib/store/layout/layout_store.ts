@@ -60,9 +60,12 @@ export class LayoutStore implements Store {
 
   async descriptor(digest: Digest): Promise<Descriptor> {
     // The size without opening the file: what it is, is known after the first time.
-    const size = await this.#sizeOf(digest);
-    const { mediaType } = await this.#inspector.inspect(digest, () => this.#openFile(digest));
-    return { digest, mediaType, size };
+    const size = this.#sizeOf(digest);
+    const { mediaType, subject } = await this.#inspector.inspect(
+      digest,
+      () => this.#openFile(digest),
+    );
+    return { digest, mediaType, size, ...(subject === undefined ? {} : { subject }) };
   }
 
   open(digest: Digest, range?: ByteRange): Promise<ContentReader> {
@@ -77,9 +80,9 @@ export class LayoutStore implements Store {
     }
   }
 
-  async #sizeOf(digest: Digest): Promise<number> {
+  #sizeOf(digest: Digest): number {
     try {
-      const { isFile, size } = await Deno.stat(this.#blobPath(digest));
+      const { isFile, size } = Deno.statSync(this.#blobPath(digest));
       if (isFile) return size;
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw this.#asStoreError(error);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Credentials } from "../../../lib/registry/basic_auth.ts";
 import { ContainerdDaemon } from "./containerd_daemon.ts";
 import type { ContainerdSettings } from "./containerd_program.ts";
 import { CriClient } from "./cri_client.ts";
@@ -22,6 +23,10 @@ export interface ClusterNode {
 /** Options of {@linkcode TestCluster.start}. */
 export interface ClusterOptions {
   readonly nodes: number;
+  /** Whether there is no IPv4. */
+  readonly ipv6Only?: boolean;
+  /** What clients of the mirrors must send. */
+  readonly credentials?: Credentials;
   /** Further environment of the mirrors. */
   readonly env?: Readonly<Record<string, string>>;
   /** What runs as the mirror of the node of a number, from 1; see {@linkcode MirrorProcess.start}. */
@@ -59,7 +64,9 @@ export class TestCluster implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const folder = await Deno.makeTempDir({ prefix: "kagami-test-" });
     stack.defer(() => Deno.remove(folder, { recursive: true }));
-    const network = stack.use(await TestNetwork.create());
+    const network = stack.use(
+      await TestNetwork.create({ ipv6Only: options.ipv6Only ?? false }),
+    );
     const upstreamNode = await network.addNode("upstream");
     const upstream = stack.use(
       await UpstreamRegistry.start(upstreamNode, `${folder}/upstream`),
@@ -69,6 +76,7 @@ export class TestCluster implements AsyncDisposable {
       const node = await network.addNode(`node-${number}`);
       const own = `${folder}/node-${number}`;
       await Deno.mkdir(own);
+      if (options.credentials !== undefined) await writeCredentials(own, options.credentials);
       const containerd = stack.use(await ContainerdDaemon.start(node, own, options.containerd));
       const mirror = stack.use(
         await MirrorProcess.start(node, own, {
@@ -94,11 +102,13 @@ export class TestCluster implements AsyncDisposable {
     return node;
   }
 
-  /** Makes an image and pushes it upstream. */
-  async push(options: Omit<ImageOptions, "seed">, tag = "v1"): Promise<PushedImage> {
-    const number = ++this.#images;
+  /** Makes an image and pushes it upstream; into a repository of its own unless told otherwise. */
+  async push(
+    options: Omit<ImageOptions, "seed">,
+    tag = "v1",
+    repository = `team/app-${++this.#images}`,
+  ): Promise<PushedImage> {
     const layout = await this.makeImage(options);
-    const repository = `team/app-${number}`;
     const reference = `${this.upstream.host}/${repository}:${tag}`;
     const skopeo = ["skopeo", "copy", "--all", "--insecure-policy", "--dest-tls-verify=false"];
     const from = `oci:${layout.path}:${LAYOUT_TAG}`;
@@ -124,18 +134,39 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Points a containerd at its node's mirror. */
+/** What a mirror is asked for to get the first layer of an image. */
+export function blobPath(
+  cluster: TestCluster,
+  image: { readonly repository: string; readonly layers: readonly string[] },
+): string {
+  return `/v2/${image.repository}/blobs/${image.layers[0]}?ns=${cluster.upstream.host}`;
+}
+
+/** Writes the secret that mirror and configuration read, for those that are started afterwards. */
+export async function writeCredentials(folder: string, credentials: Credentials): Promise<void> {
+  await Deno.mkdir(`${folder}/basic-auth`, { recursive: true });
+  for (const [name, value] of Object.entries(credentials)) {
+    await Deno.writeTextFile(`${folder}/basic-auth/${name}`, value);
+  }
+}
+
+/** Points a containerd at its node's mirror, with further options of the command where needed. */
 export async function configure(
   containerd: ContainerdDaemon,
   registries: readonly string[],
+  options: readonly string[] = [],
 ): Promise<void> {
+  const { ip, name } = containerd.node;
+  // containerd 1.x reads no IPv6 addresses there.
+  const host = ip.startsWith("[") ? name : ip;
   const { code, stderr } = await runKagami([
     "configuration",
     `--containerd-registry-config-path=${containerd.certsDir}`,
     "--mirrored-registries",
     ...registries,
-    `--mirror-targets=http://${containerd.node.ip}:${PORTS.registry}`,
+    `--mirror-targets=http://${host}:${PORTS.registry}`,
     `--basic-auth-dir=${containerd.folder}/basic-auth`,
+    ...options,
   ]);
   if (code !== 0) throw new Error(`configuration failed: ${stderr}`);
 }

@@ -9,6 +9,7 @@ import {
   type ContainerdSettings,
   CTR,
 } from "./containerd_program.ts";
+import { type ImageLayout, LAYOUT_TAG } from "./images.ts";
 import { inside, type NetworkNode } from "./network.ts";
 import { eventually, ManagedProcess, run, runCommand } from "./process.ts";
 
@@ -99,6 +100,19 @@ export class ContainerdDaemon implements AsyncDisposable {
   /** Runs `ctr` on it. */
   async ctr(...args: string[]): Promise<string> {
     return await run(...this.ctrCommand(...args));
+  }
+
+  /**
+   * Imports an image that no registry has.
+   *
+   * @returns Its name: the repository, with the tag that the layout gives it.
+   */
+  async importImage(image: ImageLayout, repository: string): Promise<string> {
+    const archive = `${image.path}.tar`;
+    await run("tar", "-C", image.path, "-cf", archive, ".");
+    const options = ["--base-name", repository, "--all-platforms", "--no-unpack"];
+    await this.ctr("image", "import", ...options, archive);
+    return `${repository}:${LAYOUT_TAG}`;
   }
 
   /** Names of its images. */

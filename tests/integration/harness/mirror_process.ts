@@ -32,9 +32,10 @@ export interface MirrorRequest {
 
 /** Options of {@linkcode MirrorProcess.start}. */
 export interface MirrorOptions {
-  readonly containerd: ContainerdDaemon;
-  /** Nodes to start from. */
-  readonly bootstrap: readonly NetworkNode[];
+  /** Its store; left out, the environment names another one. */
+  readonly containerd?: ContainerdDaemon;
+  /** Nodes to start from; left out, the environment tells how to find them. */
+  readonly bootstrap?: readonly NetworkNode[];
   /** Further environment. */
   readonly env?: Readonly<Record<string, string>>;
   /** Command to run, of a program that takes the same environment. Default: {@linkcode KAGAMI_REGISTRY}. */
@@ -79,7 +80,7 @@ export class MirrorProcess implements AsyncDisposable {
 
   /** Starts it after it was stopped or killed, or another program in its place. */
   async startAgain(program: readonly string[] = this.#program): Promise<void> {
-    const { containerd, bootstrap, env } = this.#options;
+    const { containerd, bootstrap = [], env } = this.#options;
     this.#program = program;
     const peers = bootstrap.map((node) => `${node.ip}:${PORTS.router}`);
     this.#process = await ManagedProcess.start(
@@ -88,8 +89,10 @@ export class MirrorProcess implements AsyncDisposable {
       "ip",
       inside(this.node, ...program),
       {
-        CONTAINERD_SOCK: containerd.sock,
-        CONTAINERD_CONTENT_PATH: containerd.contentPath,
+        ...(containerd === undefined ? {} : {
+          CONTAINERD_SOCK: containerd.sock,
+          CONTAINERD_CONTENT_PATH: containerd.contentPath,
+        }),
         STATIC_BOOTSTRAP_PEERS: peers.join(","),
         DATA_DIR: `${this.#folder}/data`,
         BASIC_AUTH_DIR: `${this.#folder}/basic-auth`,
@@ -141,10 +144,16 @@ export class MirrorProcess implements AsyncDisposable {
 
   /** Waits until each of the peers has been the source of an answer: all of them are known as providers. */
   async answersFrom(peers: readonly MirrorProcess[], path: string): Promise<void> {
-    const missing = new Set(peers.map(({ node }) => `peer ${node.ip}:${PORTS.registry}`));
+    const missing = new Set(peers.map(({ node }) => node.name));
+    // A node of both families may be reached by either of them.
+    const names = new Map(
+      peers.flatMap(({ node: { name, ip, ipv6 } }) =>
+        [ip, `[${ipv6}]`].map((host) => [`peer ${host}:${PORTS.registry}`, name])
+      ),
+    );
     await eventually(`${path} on ${this.node.name} comes from ${[...missing]}`, async () => {
       const head = await this.curl("-I", `${this.url}${path}`);
-      missing.delete(/^x-kagami-source: (.*)\r$/im.exec(head)?.[1] ?? "");
+      missing.delete(names.get(/^x-kagami-source: (.*)\r$/im.exec(head)?.[1] ?? "") ?? "");
       return missing.size === 0;
     });
   }

@@ -3,8 +3,20 @@
  *
  * @module
  */
+import { CONTAINERD, CTR } from "./containerd_program.ts";
 
-const BINARIES = ["containerd", "runc", "ctr", "skopeo", "docker-registry", "ip", "ss", "tc", "curl"];
+const BINARIES = [
+  CONTAINERD,
+  "runc",
+  CTR,
+  "skopeo",
+  "docker-registry",
+  "dnsmasq",
+  "ip",
+  "ss",
+  "tc",
+  "curl",
+];
 
 async function succeeds(command: string, ...args: string[]): Promise<boolean> {
   try {

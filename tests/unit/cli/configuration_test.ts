@@ -30,6 +30,18 @@ Authorization = 'Basic aGVsbG86d29ybGQ='`,
   });
 });
 
+Deno.test("runConfiguration() warns of IPv6 addresses, which containerd 1.x cannot read", async () => {
+  await withFolder(async (folder) => {
+    const warningsFor = async (target: string) => {
+      const { log, lines } = recordingLog();
+      await runConfiguration({ ...configurationOf(folder), mirrorTargets: [target] }, log);
+      return lines.filter(({ level }) => level === "WARN").map(({ targets }) => targets);
+    };
+    assert.deepEqual(await warningsFor("http://[fd00::7]:5000"), ["http://[fd00::7]:5000"]);
+    assert.deepEqual(await warningsFor("http://node-7:5000"), []);
+  });
+});
+
 Deno.test("runConfiguration() refuses half a secret before it changes anything", async () => {
   await withFolder(async (folder) => {
     await Deno.mkdir(`${folder}/auth`);

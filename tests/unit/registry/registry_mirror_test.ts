@@ -137,7 +137,6 @@ for (
     ["bytes=0-0", 0, 0],
     ["bytes=500-99000", 500, 99_000],
     ["bytes=99000-", 99_000, 99_999],
-    ["bytes=0-", 0, 99_999],
     ["bytes=-100", 99_900, 99_999],
     ["bytes=-1000000", 0, 99_999],
     ["bytes=99000-1000000", 99_000, 99_999],
@@ -169,6 +168,8 @@ Deno.test("Registry fetches all of a peer's blob where Range or If-Range makes n
     const headers of [
       { Range: "bytes=0-1,5-6" },
       { Range: "bytes=5-2" },
+      // The beginning of a fetch in parts, which is not begun where the parts may fail.
+      { Range: "bytes=0-" },
       { "Range": "bytes=5-9", "If-Range": '"other"' },
     ]
   ) {

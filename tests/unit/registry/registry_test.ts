@@ -399,7 +399,12 @@ const HOSTILE_TARGETS: readonly (readonly [string, number])[] = [
   ["/v1/_ping", 404],
   ["/v2x/", 404],
   ["/v2/_catalog", 404],
-  ["/v2/library/test/tags/list", 404],
+  ["/v2/library/other/tags/list", 404],
+  [`/v2/library/other/referrers/${BLOB.digest}`, 404],
+  ["/v2/library/test/referrers/sha256:..%2f..%2fetc%2fpasswd", 404],
+  ["/v2/library/test/referrers/v1", 400],
+  ["/v2/Library/tags/list", 400],
+  ["/v2/library/test/tags/list?ns=..%2f..", 400],
 ];
 for (const [target, status] of HOSTILE_TARGETS) {
   Deno.test(`Registry answers ${status} to ${target.replace(BLOB.digest, "<digest>")}`, async () => {
@@ -603,4 +608,13 @@ Deno.test("Registry is not ready while its store or router is not, and says why"
     assert.match(new TextDecoder().decode(answer.body), /^memory: not ready: no peers yet$/m);
     assert.equal((await node.request("GET", "/livez")).status, 200);
   }
+});
+
+Deno.test("Registry is no longer alive when its store says that only a restart helps", async () => {
+  const status = () => Promise.resolve({ ready: false, lost: true, detail: "socket is gone" });
+  await using node = await startNode({ store: Object.assign(new TrackedStore(), { status }) });
+  const answer = await node.request("GET", "/livez");
+  assert.equal(answer.status, 503);
+  assert.equal(new TextDecoder().decode(answer.body), "socket is gone\n");
+  assert.equal((await node.request("GET", "/readyz")).status, 503);
 });

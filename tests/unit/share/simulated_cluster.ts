@@ -332,7 +332,7 @@ export class SimulatedCluster {
 
   /** @returns Why the pull failed. */
   async #fill(pull: Pull): Promise<PullResult["reason"]> {
-    const { node, key, held } = pull;
+    const { node, held } = pull;
     while (held.steps < CONTENT_STEPS) {
       if (!node.containerdIsUp) return "containerd died";
       const before = held.steps;

@@ -15,13 +15,27 @@ Deno.test("DnsBootstrapper yields all addresses of both families, without a port
   assert.deepEqual(asked, ["kagami.svc"]);
 });
 
-Deno.test("DnsBootstrapper yields a bounded number, the same for every order of the answer", async () => {
+Deno.test("DnsBootstrapper yields a bounded number, half of them the same for every node", async () => {
   const addresses = Array.from({ length: 50 }, (_, index) => `10.0.0.${index + 1}`);
   const answers = [addresses, addresses.toReversed()];
-  const bootstrapper = new DnsBootstrapper("kagami.svc", () => Promise.resolve(answers.shift()!));
-  const first = await bootstrapper.peers(NEVER);
-  assert.equal(first.length, MAX_BOOTSTRAP_ADDRESSES);
-  assert.deepEqual(await bootstrapper.peers(NEVER), first);
+  const resolve = () => Promise.resolve(answers.shift()!);
+  const first = await new DnsBootstrapper("kagami.svc", resolve, () => 0).peers(NEVER);
+  const second = await new DnsBootstrapper("kagami.svc", resolve, () => 0.999).peers(NEVER);
+  assert.equal(new Set(first).size, MAX_BOOTSTRAP_ADDRESSES);
+  assert.equal(new Set(second).size, MAX_BOOTSTRAP_ADDRESSES);
+  const common = first.filter((address) => second.includes(address));
+  assert.deepEqual(common, first.slice(0, MAX_BOOTSTRAP_ADDRESSES / 2));
+});
+
+Deno.test("DnsBootstrapper comes to every address in the end, also where the first ones are dead", async () => {
+  const addresses = Array.from({ length: 50 }, (_, index) => `10.0.0.${index + 1}`);
+  const bootstrapper = new DnsBootstrapper("kagami.svc", () => Promise.resolve(addresses));
+  const told = new Set<string>();
+  // The chance that one of 50 is not drawn in 1000 times is below one in 10^35.
+  for (let i = 0; i < 1000; i++) {
+    for (const address of await bootstrapper.peers(NEVER)) told.add(address);
+  }
+  assert.equal(told.size, 50);
 });
 
 Deno.test("DnsBootstrapper asks anew each time", async () => {

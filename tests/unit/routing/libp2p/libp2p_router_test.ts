@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { generateKeyPair } from "@libp2p/crypto/keys";
 import { multiaddr } from "@multiformats/multiaddr";
 import { ConfigError, UnavailableError } from "../../../../lib/errors.ts";
@@ -174,4 +175,25 @@ Deno.test("createLibp2pRouter() says where it cannot listen", async () => {
     startNode({ listenAddr: { host: "localhost", port: 0 }, bootstrapper: NOBODY }),
     ConfigError,
   );
+});
+
+Deno.test("a program whose router has stopped ends by itself", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.start("a", []);
+  await node.router.advertise([KEY]);
+  const script = fileURLToPath(new URL("../../support/router_program.ts", import.meta.url));
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", script, KEY, ...node.addresses],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  // What libp2p's time limits hold up is at most ten seconds; anything that holds it for good is a leak.
+  const timer = setTimeout(() => child.kill("SIGKILL"), 120_000);
+  const { success, signal, stdout } = await child.output();
+  clearTimeout(timer);
+  assert.equal(signal, null, "it had to be killed");
+  assert(success);
+  assert.equal(new TextDecoder().decode(stdout), node.id, "it has found what it looked for");
+  await eventually("it is no peer any more", () => node.router.peers().length === 0);
 });

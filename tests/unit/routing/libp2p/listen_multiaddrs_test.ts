@@ -1,14 +1,32 @@
 import assert from "node:assert/strict";
+import { isIP } from "node:net";
 import { ConfigError } from "../../../../lib/errors.ts";
-import { listenMultiaddrs } from "../../../../lib/routing/libp2p/listen_multiaddrs.ts";
+import {
+  listenMultiaddrs,
+  ownAddresses,
+} from "../../../../lib/routing/libp2p/listen_multiaddrs.ts";
 
-Deno.test("listenMultiaddrs() without a host listens on both families where there are both", () => {
+Deno.test("listenMultiaddrs() without a host takes all of IPv4, and IPv6 addresses one by one", () => {
   const address = { host: undefined, port: 5001 };
-  assert.deepEqual(listenMultiaddrs(address, "", true), [
+  assert.deepEqual(listenMultiaddrs(address, "", ["fd00::7", "10.0.0.7", "fd00::8"]), [
     "/ip4/0.0.0.0/tcp/5001",
-    "/ip6/::/tcp/5001",
+    "/ip6/fd00::7/tcp/5001",
+    "/ip6/fd00::8/tcp/5001",
   ]);
-  assert.deepEqual(listenMultiaddrs(address, "", false), ["/ip4/0.0.0.0/tcp/5001"]);
+  assert.deepEqual(listenMultiaddrs(address, "", ["10.0.0.7"]), ["/ip4/0.0.0.0/tcp/5001"]);
+});
+
+Deno.test("listenMultiaddrs() without a host takes all of IPv6 where there is no IPv4", () => {
+  const address = { host: undefined, port: 5001 };
+  assert.deepEqual(listenMultiaddrs(address, "", ["fd00::7"]), ["/ip6/::/tcp/5001"]);
+  assert.deepEqual(listenMultiaddrs(address, "", []), ["/ip4/0.0.0.0/tcp/5001"]);
+});
+
+Deno.test("ownAddresses() leaves out what others cannot reach", () => {
+  for (const ip of ownAddresses()) {
+    assert.notEqual(isIP(ip), 0);
+    assert.doesNotMatch(ip, /^(127\.|::1$|fe[89ab])/);
+  }
 });
 
 Deno.test("listenMultiaddrs() takes the host as it is", () => {
@@ -18,7 +36,7 @@ Deno.test("listenMultiaddrs() takes the host as it is", () => {
 
 Deno.test("listenMultiaddrs() puts the suffix behind the port", () => {
   assert.deepEqual(listenMultiaddrs({ host: "::1", port: 80 }, "/ws"), ["/ip6/::1/tcp/80/ws"]);
-  assert.deepEqual(listenMultiaddrs({ host: undefined, port: 80 }, "/ws", false), [
+  assert.deepEqual(listenMultiaddrs({ host: undefined, port: 80 }, "/ws", ["10.0.0.7"]), [
     "/ip4/0.0.0.0/tcp/80/ws",
   ]);
 });

@@ -4,6 +4,7 @@ import {
   announceable,
   ipOf,
   isLoopback,
+  MAX_ANNOUNCED_ADDRESSES,
   peerIdOf,
   rankAddresses,
   withoutPeerId,
@@ -86,4 +87,17 @@ Deno.test("rankAddresses() leaves out loopback and link-local where there is som
   assert.deepEqual(rankAddresses([loopback], announced), ["10.0.0.1"]);
   assert.deepEqual(rankAddresses([loopback], []), ["127.0.0.1"]);
   assert.deepEqual(rankAddresses([], []), []);
+});
+
+Deno.test("rankAddresses() takes a bounded number of what is only announced, and all that is confirmed", () => {
+  const many = Array.from(
+    { length: 300 },
+    (_, index) => `/ip4/10.1.${index % 7}.${index % 250}/tcp/1`,
+  );
+  const ips = rankAddresses(
+    [connectionFrom("/ip4/10.9.0.1/tcp/1"), connectionTo("/ip4/10.9.0.2/tcp/1")],
+    addressesOf("/ip4/127.0.0.1/tcp/1", ...many, "/ip4/10.9.0.1/tcp/1"),
+  );
+  assert.equal(ips.length, 2 + MAX_ANNOUNCED_ADDRESSES);
+  assert.deepEqual(ips.slice(0, 3), ["10.9.0.2", "10.9.0.1", "10.1.0.0"]);
 });

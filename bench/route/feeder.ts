@@ -1,0 +1,72 @@
+/**
+ * Many nodes in one process that announce keys to one router over the real protocol. They answer the DHT's questions
+ * as kad-dht nodes do, but keep apart from each other, so that only the router under test bears their announcements.
+ *
+ *     deno run -A bench/route/feeder.ts '{"router":"127.0.0.1:5001","nodes":20,"keys":5000}'
+ *
+ * Says `{"value": <records>}` when all has been taken, and again after each line of input; ends with its input.
+ *
+ * @module
+ */
+import { multiaddr } from "@multiformats/multiaddr";
+import { DHT_PROTOCOL } from "../../lib/routing/libp2p/dht.ts";
+import { withoutPeerId } from "../../lib/routing/libp2p/peer_addresses.ts";
+import { providerKey } from "../../lib/routing/libp2p/provider_key.ts";
+import { encodeProvider } from "../../lib/routing/libp2p/provider_message.ts";
+import { ProviderStreams } from "../../lib/routing/libp2p/provider_stream.ts";
+import { BATCH_SIZE } from "../../lib/routing/libp2p/publisher.ts";
+import { TextLineStream } from "../support/lines.ts";
+import { createKadDhtNode, keysOf } from "../support/route_nodes.ts";
+import { freePort } from "../support/tools.ts";
+
+/** What to feed. */
+export interface FeederOptions {
+  /** `<ip>:<port>` of the router. */
+  readonly router: string;
+  readonly nodes: number;
+  /** Keys of each node; no two nodes have the same. */
+  readonly keys: number;
+}
+
+/** A node, joined to the router; announces all of its keys when called. */
+async function startFeeder(router: string, keys: readonly string[]): Promise<() => Promise<void>> {
+  const node = await createKadDhtNode(freePort());
+  const [host, port] = router.split(":");
+  const connection = await node.dial(multiaddr(`/ip4/${host}/tcp/${port}`));
+  const streams = new ProviderStreams({
+    open: (_peer, signal) => node.dialProtocol(connection.remotePeer, DHT_PROTOCOL, { signal }),
+    provider: () =>
+      encodeProvider(
+        node.peerId.toMultihash().bytes,
+        node.getMultiaddrs().map((address) => withoutPeerId(address).bytes),
+      ),
+    acknowledgeMilliseconds: 60_000,
+  });
+  const provided = keys.map(providerKey);
+  return async () => {
+    const { signal } = new AbortController();
+    for (let from = 0; from < provided.length; from += BATCH_SIZE) {
+      const batch = provided.slice(from, from + BATCH_SIZE);
+      await streams.send(connection.remotePeer.toString(), batch, signal);
+    }
+  };
+}
+
+if (import.meta.main) {
+  const { router, nodes, keys } = JSON.parse(Deno.args[0] ?? "{}") as FeederOptions;
+  const feeders: (() => Promise<void>)[] = [];
+  for (let number = 0; number < nodes; number++) {
+    feeders.push(await startFeeder(router, keysOf(`feeder-${number}`, keys)));
+  }
+  const feed = async () => {
+    for (const announce of feeders) await announce();
+    const answer = JSON.stringify({ value: nodes * keys });
+    Deno.stdout.writeSync(new TextEncoder().encode(answer + "\n"));
+  };
+  await feed();
+  const lines = Deno.stdin.readable
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new TextLineStream());
+  for await (const _line of lines) await feed();
+  Deno.exit(0);
+}

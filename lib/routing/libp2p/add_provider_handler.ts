@@ -1,0 +1,99 @@
+/**
+ * Takes announcements in place of kad-dht's own handler, which writes the announcing peer's addresses to the peer store
+ * with each of them: thousands of times the same, under a lock, at half of the whole cost.
+ *
+ * @module
+ */
+import { InvalidMessageError, type PeerId } from "@libp2p/interface";
+import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
+import type { MessageHandler } from "./dht.ts";
+import type { DhtMessage } from "./dht_message.ts";
+import { digestOf } from "./provider_key.ts";
+
+/** Addresses that a peer tells again are written again after this time, in milliseconds, should they have been lost. */
+export const ADDRESSES_TTL_MS = 60_000;
+
+/** Most addresses of a peer that are taken; a message could hold a hundred thousand. */
+export const MAX_TOLD_ADDRESSES = 16;
+
+/** Longest address that is taken, in bytes. With IP address, port and WebSocket they have 25. */
+export const MAX_TOLD_ADDRESS_BYTES = 128;
+
+/** Most peers whose addresses are remembered as told; there are no more connections. */
+export const MAX_TOLD_PEERS = 4096;
+
+/** Options of {@linkcode AddProviderHandler}. */
+export interface AddProviderHandlerOptions {
+  /** Takes a record: sha2-256 digest of a key's text, and the text of the provider's peer ID. */
+  put(digest: Uint8Array, peer: string): void;
+  /** Notes where a peer is. */
+  merge(peer: PeerId, multiaddrs: Multiaddr[]): Promise<unknown>;
+  /** Monotonic clock in milliseconds. */
+  readonly now: () => number;
+}
+
+interface ToldAddresses {
+  readonly bytes: readonly Uint8Array[];
+  readonly at: number;
+}
+
+/** Handles ADD_PROVIDER. */
+export class AddProviderHandler implements MessageHandler {
+  readonly #options: AddProviderHandlerOptions;
+  readonly #told = new Map<string, ToldAddresses>();
+
+  /**
+   * @param options Where records and addresses go, and the clock.
+   */
+  constructor(options: AddProviderHandlerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Handles one message. Providers other than the sender, and such without addresses, are ignored, and so are keys
+   * that neither Kagami nor Spegel make.
+   *
+   * @param sender Who sent it.
+   * @param message The message.
+   * @throws {InvalidMessageError} If the message has no key.
+   */
+  async handle(sender: PeerId, message: Pick<DhtMessage, "key" | "providers">): Promise<undefined> {
+    const { key } = message;
+    if (key === undefined || key.length === 0) throw new InvalidMessageError("Missing key");
+    const digest = digestOf(key);
+    if (digest === undefined) return undefined;
+    const own = sender.toMultihash().bytes;
+    for (const { id, multiaddrs } of message.providers) {
+      if (!equal(id, own)) continue;
+      const addresses = multiaddrs.filter(({ length }) => length <= MAX_TOLD_ADDRESS_BYTES)
+        .slice(0, MAX_TOLD_ADDRESSES);
+      if (addresses.length === 0) continue;
+      const peer = sender.toString();
+      // Addresses first: a record whose peer is not known makes the answer about all providers of its key fail.
+      await this.#note(sender, peer, addresses);
+      this.#options.put(digest, peer);
+    }
+    return undefined;
+  }
+
+  async #note(sender: PeerId, peer: string, bytes: readonly Uint8Array[]): Promise<void> {
+    const { merge, now } = this.#options;
+    const told = this.#told.get(peer);
+    const isKnown = told !== undefined && now() - told.at < ADDRESSES_TTL_MS &&
+      told.bytes.length === bytes.length &&
+      told.bytes.every((address, index) => equal(address, bytes[index]!));
+    if (isKnown) return;
+    await merge(sender, bytes.map((address) => multiaddr(address)));
+    this.#told.delete(peer);
+    // Copied: the message's own bytes may be a view of all that was received with it.
+    this.#told.set(peer, { bytes: bytes.map((address) => address.slice()), at: now() });
+    const oldest = this.#told.keys().next();
+    if (this.#told.size > MAX_TOLD_PEERS && !oldest.done) this.#told.delete(oldest.value);
+  }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
