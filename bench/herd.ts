@@ -2,7 +2,7 @@
  * A whole cluster pulls the same image at the same moment, from an upstream that is slow: how long it takes compared to
  * one node alone, and how many copies leave upstream.
  *
- *     deno run -A bench/herd.ts [--nodes=10] [--mb=200] [--upstream-mb=25]
+ *     deno task bench:herd [--nodes=10] [--mb=200] [--upstream-mb=25]
  *
  * Each node is a real containerd with its mirror in a network namespace of its own; upstream's link is limited by tc.
  * Needs what the integration tests need.
