@@ -559,9 +559,11 @@ export class BlobDownload implements ContentReader {
   }
 
   /** Whether the peer of a lane that failed may be tried again. */
-  #isWorthwhile({ progressedAt, isHopeless, cutOff }: Lane): boolean {
+  #isWorthwhile({ progressedAt, waitingSince, isHopeless, cutOff }: Lane): boolean {
     if (progressedAt === undefined || isHopeless) return false;
-    const isSilent = cutOff === undefined && this.#options.now() - progressedAt >= MAX_SILENCE_MS;
+    // As long as nobody reads from it, it cannot bring anything.
+    const silentSince = Math.max(progressedAt, waitingSince ?? Infinity);
+    const isSilent = cutOff === undefined && this.#options.now() - silentSince >= MAX_SILENCE_MS;
     return !isSilent && this.#waitingMs(0) < MAX_CHUNK_WAIT_MS;
   }
 

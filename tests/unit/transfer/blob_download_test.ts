@@ -268,6 +268,20 @@ Deno.test("BlobDownload comes to an end when the only peer hangs again and again
   assert.ok(peers.clock.now() < 60_000, `after ${peers.clock.now()} ms`);
 });
 
+Deno.test("BlobDownload tries a peer again whose connection broke while the reader took its time", async () => {
+  const content = makeContent(8 * CHUNK_SIZE);
+  const breaking: Script = {
+    read(at, request) {
+      if (request === 0 && at >= 5 * CHUNK_SIZE) throw new PeerError("broken");
+    },
+  };
+  const outcome = await download(content, { only: breaking }, {}, (_piece, { clock }) => {
+    return clock.sleep(5000);
+  });
+  assertRight(outcome, content.bytes);
+  assert.deepEqual(outcome.peers.failures, ["only progressed"]);
+});
+
 Deno.test("BlobDownload hands out what is ready before it fails", async () => {
   const { error, bytes } = await download(
     CONTENT,

@@ -7,7 +7,7 @@ import { CHUNK_SIZE, ChunkList } from "../../../lib/oci/chunk_list.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { makeContent, type TestContent } from "../support/content.ts";
 import { fakeTimers, finished } from "../support/fake_timers.ts";
-import { download, FakePeers, listOf, type Outcome } from "./fake_peers.ts";
+import { download, FakePeers, listOf, lyingListOf, type Outcome } from "./fake_peers.ts";
 
 const SMALL = makeContent(100_000);
 const CONTENT = makeContent(12 * CHUNK_SIZE + 5, 2);
@@ -157,19 +157,7 @@ for (const index of [1, 2, 6, 11]) {
 
 Deno.test("BlobDownload leaves content to upstream when the list fits a peer's lies and nobody else goes on", async () => {
   const bytes = wrongAt(1000, CONTENT.bytes.length - 1);
-  const { length } = listOf(CONTENT)!.bytes;
-  const entries = new Uint8Array(length);
-  // All of its own but the last digest, which is looked at.
-  for (let index = 0; index * ENTRY_BYTES < length; index++) {
-    const end = Math.min(bytes.length, (index + 1) * CHUNK_SIZE);
-    const view = new DataView(entries.buffer, index * ENTRY_BYTES, ENTRY_BYTES);
-    view.setUint32(0, crc32(bytes.subarray(index * CHUNK_SIZE, end)));
-    const prefix = createHash("sha256").update(bytes.subarray(0, end)).digest();
-    entries.set(prefix, index * ENTRY_BYTES + 4);
-  }
-  entries.set(listOf(CONTENT)!.bytes.subarray(-32), length - 32);
-  const chunks = ChunkList.parse(entries, CONTENT.digest, CONTENT.bytes.length);
-  assert.ok(chunks !== undefined);
+  const chunks = lyingListOf(CONTENT, bytes);
   const outcome = await download(CONTENT, { liar: { bytes } }, { chunks: Promise.resolve(chunks) });
   assert.ok(outcome.error instanceof VerificationError, String(outcome.error));
   assert.equal(outcome.bytes.length, 12 * CHUNK_SIZE, "the last chunk is withheld");

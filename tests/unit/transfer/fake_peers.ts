@@ -6,7 +6,8 @@
  */
 import assert from "node:assert/strict";
 import { NotFoundError, PeerError, VerificationError } from "../../../lib/errors.ts";
-import { type ChunkList, ChunkListBuilder } from "../../../lib/oci/chunk_list.ts";
+import { ChunkList, ChunkListBuilder } from "../../../lib/oci/chunk_list.ts";
+import { sha256Digest, splitDigest } from "../../../lib/oci/digest.ts";
 import type { Peer } from "../../../lib/routing/router.ts";
 import type { ByteRange } from "../../../lib/store/store.ts";
 import { BlobDownload, type DownloadSource } from "../../../lib/transfer/blob_download.ts";
@@ -51,6 +52,19 @@ export function listOf({ bytes, digest }: TestContent): ChunkList | undefined {
   const builder = new ChunkListBuilder(digest);
   builder.update(bytes);
   return builder.finish().list;
+}
+
+/**
+ * The list of a liar: it fits the bytes that are told in place of the content, but ends with the content's digest, since
+ * that is looked at.
+ */
+export function lyingListOf(content: TestContent, told: Uint8Array): ChunkList {
+  const builder = new ChunkListBuilder(sha256Digest(told));
+  builder.update(told);
+  const bytes = builder.finish().list!.bytes.slice();
+  const { hex } = splitDigest(content.digest);
+  bytes.set(Uint8Array.fromHex(hex), bytes.length - hex.length / 2);
+  return ChunkList.parse(bytes, content.digest, told.length)!;
 }
 
 class FakeResponse implements HttpResponse {
