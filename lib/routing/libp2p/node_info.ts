@@ -17,9 +17,9 @@ export const NODE_INFO_PROTOCOL = "/kagami/node/1.0.0";
 export const NODE_INFO_TIMEOUT_MS = 3000;
 
 /** How often a peer is asked until it answers. */
-export const NODE_INFO_ATTEMPTS = 3;
+export const NODE_INFO_ATTEMPTS = 5;
 
-/** Pause between the questions, in milliseconds. */
+/** Pause before the second question, in milliseconds; twice as long before each further one. */
 export const NODE_INFO_RETRY_MS = 1000;
 
 /** Longest answer that is read, in bytes. */
@@ -101,12 +101,15 @@ export class NodeInfos {
     if (signal.aborted || this.#known.has(id)) return;
     for (let attempt = 1; attempt <= NODE_INFO_ATTEMPTS; attempt++) {
       if (await this.#askOnce(peer, signal)) return;
-      await sleep(NODE_INFO_RETRY_MS, signal);
+      await sleep(NODE_INFO_RETRY_MS * 2 ** (attempt - 1), signal);
       if (signal.aborted) return;
     }
   }
 
-  /** @returns False if it is worth another try. */
+  /**
+   * @returns False if there was no answer: from Spegel, of which nothing can be known, or from a node that is busy, gone,
+   * or not through with its start.
+   */
   async #askOnce(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(NODE_INFO_TIMEOUT_MS)]);
     let stream: Stream | undefined;
@@ -117,10 +120,9 @@ export class NodeInfos {
       this.#known.set(peer.toString(), info);
       if (this.#known.size > MAX_NODE_INFOS) this.#known.delete(this.#known.keys().next().value!);
       return true;
-    } catch (error) {
+    } catch {
       stream?.abort(new Error("no answer"));
-      // Spegel, of which nothing can be known. Whoever is busy or gone may answer another time.
-      return error instanceof Error && error.name === "UnsupportedProtocolError";
+      return false;
     } finally {
       stream?.close().catch(() => {});
     }
