@@ -30,6 +30,7 @@ import { ConnectionPool } from "../transfer/connection_pool.ts";
 import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
+import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
 
 /**
@@ -59,6 +60,7 @@ export async function runRegistry(
     registryPort: config.registryAddr.port,
     ...(config.dataDir === undefined ? {} : { dataDir: config.dataDir }),
     ...(config.zone === undefined ? {} : { zone: config.zone }),
+    shares: config.sharesInProgress,
     bootstrapper: createBootstrapper(config.bootstrap, log),
     log,
   });
@@ -85,6 +87,10 @@ export async function runRegistry(
     log,
     events: events.mirrorEvents,
   });
+  const sharing = config.sharesInProgress
+    ? createSharing(store, router.messenger, log, events.shareEvents)
+    : undefined;
+  await sharing?.serve();
   const server = new RegistryServer({
     registry: new Registry({
       store,
@@ -95,6 +101,7 @@ export async function runRegistry(
       uploads: new TransferLimits(config.uploads),
       chunkList: (digest) => store.chunkList(digest),
       ...(credentials === undefined ? {} : { credentials }),
+      ...(sharing === undefined ? {} : { sharing }),
       log,
     }),
     log,
@@ -107,7 +114,8 @@ export async function runRegistry(
 
   const syncing = new AbortController();
   const sync = new Sync({ store, router, filter, log, onAdvertised: events.advertised });
-  const running = sync.run(syncing.signal);
+  store.ingests.watch(() => sharing?.wake(), syncing.signal);
+  const running = Promise.all([sync.run(syncing.signal), sharing?.run(syncing.signal)]);
   stack.defer(async () => {
     syncing.abort();
     await running;

@@ -6,6 +6,7 @@
 import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import { ClientGoneError } from "../registry/send_body.ts";
+import type { ShareEvents } from "../share/participant.ts";
 import type { AdvertisedCounts } from "../sync/sync.ts";
 import type { MirrorEvents } from "../transfer/mirror.ts";
 
@@ -19,6 +20,7 @@ const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PAT
 export interface ServiceMetrics {
   readonly observer: ExchangeObserver;
   readonly mirrorEvents: MirrorEvents;
+  readonly shareEvents: ShareEvents;
   /** A stored content turned out to be corrupt. */
   corrupt(): void;
   /** The advertised state was brought in line. */
@@ -47,7 +49,8 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
   };
 
   const countContent = ({ answer, bytes, complete }: Exchange) => {
-    const { handler, path, source, error } = answer.facts;
+    const { handler, path, source, error, isGrowing } = answer.facts;
+    if (isGrowing) counters.shareServed.inc();
     if (source !== undefined) {
       counters.servedBytes.inc({ source: source === "local" ? "local" : "peer" }, bytes);
     }
@@ -83,6 +86,12 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       laneAdded: () => counters.lanes.inc(),
       resumed: () => counters.resumes.inc(),
       verificationFailed: () => counters.verificationFailures.inc({ source: "peer" }),
+    },
+    shareEvents: {
+      avoided: () => counters.shareAvoided.inc(),
+      fetching: () => counters.shareFetches.inc(),
+      abandoned: () => counters.shareAbandoned.inc(),
+      waited: (seconds) => histograms.shareWait.observe(seconds),
     },
     corrupt: () => counters.verificationFailures.inc({ source: "local" }),
     advertised({ tags, images, contents }) {

@@ -67,6 +67,8 @@ export interface RegistryConfig {
   readonly resolveRetries: number;
   readonly uploads: TransferConfig;
   readonly downloads: TransferConfig;
+  /** Whether downloads in progress are shared. */
+  readonly sharesInProgress: boolean;
   readonly zone?: string;
   readonly debugWebEnabled: boolean;
   readonly shutdownGraceMs: number;
@@ -245,6 +247,7 @@ function registryConfig(values: RegistryValues): RegistryConfig {
       maxStreams: values.mirrorMaxDownloads!,
       bytesPerSecond: values.mirrorDownloadRate!,
     },
+    sharesInProgress: values.shareInProgress!,
     ...(nodeZone === undefined ? {} : { zone: nodeZone }),
     debugWebEnabled: values.debugWebEnabled!,
     shutdownGraceMs: values.shutdownGracePeriod!,

@@ -191,6 +191,12 @@ export const REGISTRY_OPTIONS = {
     "0",
     "Bytes per second that are fetched from all peers together; 0 for no limit.",
   ),
+  shareInProgress: option(
+    "share-in-progress",
+    boolean,
+    "true",
+    "Whether nodes that want the same content at the same time get it from one of them while it downloads.",
+  ),
   nodeZone: option(
     "node-zone",
     anyText,

@@ -117,6 +117,41 @@ const DEFINITIONS = {
     help: "Peers that delivered a content together with others at the same time.",
     labels: [],
   },
+  shareAvoided: {
+    name: "kagami_share_avoided_total",
+    type: "counter",
+    help:
+      "Contents that came whole from a node that was getting them at the same time, and not from upstream.",
+    labels: [],
+  },
+  shareFetches: {
+    name: "kagami_share_fetches_total",
+    type: "counter",
+    help:
+      "Contents, or the rest of one, that this node went upstream for on behalf of those who wanted the same.",
+    labels: [],
+  },
+  shareAbandoned: {
+    name: "kagami_share_abandoned_total",
+    type: "counter",
+    help:
+      "Waits for a node that was getting a content which were given up, since it did not deliver in time.",
+    labels: [],
+  },
+  shareServed: {
+    name: "kagami_share_served_total",
+    type: "counter",
+    help: "Contents that this node passed on to another one while it was getting them itself.",
+    labels: [],
+  },
+  shareWait: {
+    name: "kagami_share_wait_seconds",
+    type: "histogram",
+    help:
+      "Time from a request for content that nobody had to its first byte or to the decision to go upstream.",
+    labels: [],
+    buckets: SECONDS,
+  },
   verificationFailures: {
     name: "kagami_verification_failures_total",
     type: "counter",

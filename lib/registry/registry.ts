@@ -22,17 +22,20 @@ import type { ChunkList } from "../oci/chunk_list.ts";
 import { CHUNK_SIZE } from "../oci/chunk_list.ts";
 import { isDigest } from "../oci/digest.ts";
 import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
+import type { PeerSource } from "../routing/peer_source.ts";
 import type { Router } from "../routing/router.ts";
 import type { ByteRange, ContentReader, Descriptor, Store } from "../store/store.ts";
 import type { Mirror } from "../transfer/mirror.ts";
 import {
   CHUNKS_HEADER,
   CHUNKS_PATH,
+  GROWING_HEADER,
   LOAD_HEADER,
   MIRRORED_HEADER,
 } from "../transfer/peer_client.ts";
 import { type Credentials, isAuthorized } from "./basic_auth.ts";
 import { entityTag, evaluatePreconditions, rangeApplies } from "./conditional.ts";
+import { arrival } from "./growing.ts";
 import { Lists } from "./lists.ts";
 import { canonicalRange, parseRange } from "./range.ts";
 
@@ -60,6 +63,8 @@ export interface AnswerFacts {
   readonly path?: DistributionPath;
   /** Where content came from, as in {@linkcode SOURCE_HEADER}. Only of answers that carry content. */
   readonly source?: string;
+  /** True if the content was still being written into the store when it was asked for. */
+  readonly isGrowing?: boolean;
   /** Why there is no content. */
   readonly error?: unknown;
 }
@@ -76,6 +81,21 @@ export interface RegistryAnswer {
   readonly facts: AnswerFacts;
 }
 
+/** Downloads in progress, shared with other nodes. */
+export interface Sharing {
+  /**
+   * Finds out how to get a content that nobody has.
+   *
+   * @param key Digest of the content.
+   * @param offset First byte that is wanted.
+   * @param signal Ends the question.
+   * @returns Where to get it from; undefined if it is to come from upstream.
+   */
+  join(key: string, offset: number, signal: AbortSignal): Promise<PeerSource | undefined>;
+  /** How this node stands with a content; undefined if it does nothing about it. */
+  state(key: string): "fetching" | "following" | "failed" | undefined;
+}
+
 /** Options of {@linkcode Registry}. */
 export interface RegistryOptions {
   readonly store: Store;
@@ -88,6 +108,8 @@ export interface RegistryOptions {
   readonly uploads: TransferLimits;
   /** Finds the list of a content's chunks, if there is one. */
   readonly chunkList: (digest: Digest) => Promise<ChunkList | undefined>;
+  /** Left out if downloads in progress are not shared. */
+  readonly sharing?: Sharing;
   /** Wanted from clients below `/v2/` and `/kagami/`; none if left out. */
   readonly credentials?: Credentials;
   readonly log: Logger;
@@ -100,6 +122,7 @@ interface Content {
   readonly range?: ByteRange | undefined;
   /** None if the answer is one without content. */
   readonly body?: Uint8Array | ContentReader | undefined;
+  readonly isGrowing?: boolean;
 }
 
 /**
@@ -219,7 +242,10 @@ export class Registry {
     const isFromMirror = request.header(MIRRORED_HEADER.toLowerCase()) === "true";
     const local = { handler: "registry", path } as const;
     try {
-      const answer = this.#send(request, await this.#local(request, path), local);
+      const content = isFromMirror
+        ? await this.#forPeer(request, path)
+        : await this.#local(request, path);
+      const answer = this.#send(request, content, local);
       return isFromMirror ? this.#toPeer(request, answer) : answer;
     } catch (error) {
       if (error instanceof RangeNotSatisfiableError || isFromMirror) {
@@ -248,13 +274,47 @@ export class Registry {
       void body.close();
       return this.failure(request, new DistributionError("TOOMANYREQUESTS", "too busy"), facts);
     }
-    const hasChunks = isBody && facts.path?.kind === "blobs" && body.size > CHUNK_SIZE;
+    const isWhole = isBody && !facts.isGrowing;
+    const hasChunks = isWhole && facts.path?.kind === "blobs" && body.size > CHUNK_SIZE;
     const headers = {
       ...answer.headers,
       [LOAD_HEADER]: uploads.load.toFixed(2),
       ...(hasChunks ? { [CHUNKS_HEADER]: String(CHUNK_SIZE) } : {}),
+      ...(facts.isGrowing ? { [GROWING_HEADER]: "true" } : {}),
     };
     return { ...answer, headers, ...(upload === undefined ? {} : { upload }) };
+  }
+
+  /** What is asked for by a peer that was sent here may be on its way. */
+  async #forPeer(request: RegistryRequest, path: DistributionPath): Promise<Content> {
+    const { sharing } = this.#options;
+    const { digest } = path;
+    const isAwaited = request.header(GROWING_HEADER.toLowerCase()) === "true";
+    if (sharing === undefined || digest === undefined || !isAwaited || request.method !== "GET") {
+      return await this.#local(request, path);
+    }
+    return await arrival({
+      complete: () => this.#local(request, path),
+      // Manifests are small, and sent when they are complete.
+      growing: async (signal) =>
+        path.kind === "blobs" ? await this.#growing(request, digest, signal) : undefined,
+      isHopeless: () => sharing.state(digest) === "failed",
+      signal: request.signal,
+    });
+  }
+
+  async #growing(
+    request: RegistryRequest,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<Content | undefined> {
+    const ingest = await this.#options.store.ingests?.find(digest);
+    if (ingest === undefined) return undefined;
+    const range = parseRange(rangeHeader(request, digest), ingest.total);
+    if (ingest.offset <= (range?.start ?? 0)) return undefined;
+    const body = await ingest.open(range, signal);
+    const descriptor = { digest, mediaType: OCTET_STREAM, size: ingest.total };
+    return { descriptor, source: "local", range, body, isGrowing: true };
   }
 
   async #local(request: RegistryRequest, path: DistributionPath): Promise<Content> {
@@ -275,28 +335,56 @@ export class Registry {
     throw new VerificationError(`${digest} has ${body.size} bytes instead of ${descriptor.size}`);
   }
 
+  /** From a peer that has it, else from one that is getting it. */
   async #mirrored(request: RegistryRequest, path: DistributionPath): Promise<Content> {
+    try {
+      return await this.#fromPeers(request, path);
+    } catch (error) {
+      const source = error instanceof NotFoundError ? await this.#join(request, path) : undefined;
+      if (source === undefined) throw error;
+      return await this.#fromPeers(request, path, source);
+    }
+  }
+
+  async #join(request: RegistryRequest, path: DistributionPath): Promise<PeerSource | undefined> {
+    const { sharing } = this.#options;
+    const { digest } = path;
+    if (sharing === undefined || digest === undefined) return undefined;
+    if (!wantsBody(request, digest)) return undefined;
+    const range = path.kind === "blobs" ? canonicalRange(rangeHeader(request, digest)) : undefined;
+    const offset = range === undefined ? "0" : /^bytes=([0-9]+)-/.exec(range)?.[1];
+    // Where the end of a content lies only those know who have it.
+    if (offset === undefined) return undefined;
+    return await sharing.join(digest, Number(offset), request.signal);
+  }
+
+  async #fromPeers(
+    request: RegistryRequest,
+    path: DistributionPath,
+    peers?: PeerSource,
+  ): Promise<Content> {
     const { mirror } = this.#options;
+    const { signal } = request;
     if (path.kind === "manifests") {
-      const { descriptor, bytes, from } = await mirror.manifest(path, request.signal);
+      const { descriptor, bytes, from } = await mirror.manifest(path, signal, peers);
       const body = wantsBody(request, descriptor.digest) ? bytes : undefined;
       return { descriptor, source: `peer ${from}`, body };
     }
     const blob = path as DigestPath; // The path parser lets blobs pass by digest only.
     if (!wantsBody(request, blob.digest)) {
-      const { descriptor, from } = await mirror.describeBlob(blob, request.signal);
+      const { descriptor, from } = await mirror.describeBlob(blob, signal);
       return { descriptor, source: `peer ${from}` };
     }
     const range = canonicalRange(rangeHeader(request, blob.digest));
     const wanted = range === ALL_BYTES ? undefined : range;
-    const { descriptor, reader, from } = await mirror.blob(blob, wanted, request.signal);
+    const { descriptor, reader, from } = await mirror.blob(blob, wanted, signal, peers);
     const sent = wanted === undefined ? undefined : { start: reader.start, end: reader.end };
     return { descriptor, source: `peer ${from}`, range: sent, body: reader };
   }
 
   #send(request: RegistryRequest, content: Content, from: AnswerFacts): RegistryAnswer {
-    const { descriptor, source, range, body } = content;
-    const facts = { ...from, source };
+    const { descriptor, source, range, body, isGrowing } = content;
+    const facts = { ...from, source, ...(isGrowing ? { isGrowing } : {}) };
     const headers: Record<string, string> = {
       "Docker-Content-Digest": descriptor.digest,
       "ETag": entityTag(descriptor.digest),
@@ -330,7 +418,7 @@ export class Registry {
    * @returns The answer.
    */
   failure(request: RegistryRequest, error: unknown, facts: AnswerFacts): RegistryAnswer {
-    const { source: _source, ...rest } = facts;
+    const { source: _source, isGrowing: _isGrowing, ...rest } = facts;
     const headers: Record<string, string> = { ...V2_HEADERS };
     if (error instanceof RangeNotSatisfiableError) {
       headers["Content-Range"] = `bytes */${error.size}`;

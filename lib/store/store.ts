@@ -107,6 +107,40 @@ export type StoreStatus =
     readonly lost?: boolean;
   };
 
+/** A content that is being written into the store and not complete yet. */
+export interface Ingest {
+  readonly digest: Digest;
+  /** Bytes that are there. */
+  readonly offset: number;
+  /** Size of the content in bytes. */
+  readonly total: number;
+  /**
+   * Opens it for reading while it grows.
+   *
+   * @param range Part to read; its last bytes come only when the content is complete and was found right. All of it when
+   * left out: the reader has to check it then.
+   * @param signal Ends the wait for the first byte.
+   * @returns The reader, as soon as its first byte is there. It fails when the content is given up or does not grow.
+   * @throws {NotFoundError} If the first byte does not come.
+   * @throws {RangeNotSatisfiableError} If the range does not lie within the content.
+   */
+  open(range?: ByteRange, signal?: AbortSignal): Promise<ContentReader>;
+}
+
+/** What is being written into a store. */
+export interface Ingests {
+  /**
+   * Lists what is being written now.
+   *
+   * @throws {UnavailableError} If the store cannot be asked.
+   */
+  list(): Promise<Ingest[]>;
+  /** Finds one of them; undefined if the content is not being written. May be some milliseconds behind. */
+  find(digest: Digest): Promise<Ingest | undefined>;
+  /** Calls when one may have begun or ended, until the signal is aborted. Calls may be missed. */
+  watch(onChange: () => void, signal: AbortSignal): void;
+}
+
 /** A content store. All methods may be called concurrently. */
 export interface Store {
   /** Short name for logs and metrics, e.g. `containerd`. */
@@ -152,6 +186,9 @@ export interface Store {
    * iterator survives restarts of the store (another `reset`) and ends when the signal is aborted.
    */
   watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
+
+  /** What is being written into the store, where that can be seen. */
+  readonly ingests?: Ingests;
 
   /** Says whether the store answers. Never throws. */
   status(): Promise<StoreStatus>;

@@ -17,6 +17,7 @@ import type {
   ByteRange,
   ContentReader,
   Descriptor,
+  Ingests,
   Store,
   StoreEntry,
   StoreEvent,
@@ -85,6 +86,11 @@ export class VerifiedStore implements Store {
 
   get name(): string {
     return this.#inner.name;
+  }
+
+  /** Whoever writes the content verifies it: an ingest yields its last bytes only after that. */
+  get ingests(): Ingests {
+    return this.#inner.ingests ?? NO_INGESTS;
   }
 
   resolve(reference: string): Promise<Digest> {
@@ -315,6 +321,12 @@ export class VerifiedStore implements Store {
     return this.#inner.close();
   }
 }
+
+const NO_INGESTS: Ingests = {
+  list: () => Promise.resolve([]),
+  find: () => Promise.resolve(undefined),
+  watch: () => {},
+};
 
 /** Waits after some work that took so long, in milliseconds. */
 type Pace = (workedMs: number, signal: AbortSignal) => Promise<void>;

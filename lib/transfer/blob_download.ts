@@ -89,8 +89,8 @@ export interface DownloadSource {
   resumed(): void;
   /** What comes is wrong whoever brings it, or has been handed out: only a broken connection is left. */
   poisoned(error: VerificationError): void;
-  /** The download was closed. */
-  closed(): void;
+  /** The download was closed; `isComplete` tells whether all of it was handed out. */
+  closed(isComplete: boolean): void;
 }
 
 /** Options of {@linkcode BlobDownload}. */
@@ -260,7 +260,7 @@ export class BlobDownload implements ContentReader {
     if (!this.#isClosed) {
       this.#isClosed = true;
       clearInterval(this.#timer);
-      this.#options.source.closed();
+      this.#options.source.closed(this.#position > this.end);
       for (const lane of this.#lanes) lane.answer?.response.close();
       // What is being written to a client or filled by a peer may still be in use.
       if (this.#lent !== undefined) this.#options.buffers.give(this.#lent.buffer, false);

@@ -16,6 +16,7 @@ import { type Digest, hasherFor, sha256Digest, splitDigest } from "../oci/digest
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { PeerSource } from "../routing/peer_source.ts";
 import type { Peer, Router } from "../routing/router.ts";
 import { sleep } from "../sleep.ts";
 import type { ByteRange, ContentReader, Descriptor } from "../store/store.ts";
@@ -24,6 +25,7 @@ import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
 import { Candidates } from "./candidates.ts";
 import { ChunkBuffers } from "./chunk_buffers.ts";
 import { ExpiringSet } from "./expiring_set.ts";
+import { NamedPeers } from "./named_peers.ts";
 import { PeerBook } from "./peer_book.ts";
 import type { PeerAnswer, PeerClient, PeerRequest } from "./peer_client.ts";
 import { race } from "./race.ts";
@@ -53,6 +55,9 @@ export const CHUNK_LIST_MS = 1000;
 
 /** Further peers that are asked for their list of chunks, to compare it. */
 const SECOND_OPINIONS = 1;
+
+/** Most peers of a {@linkcode PeerSource} that are asked until one begins to deliver. */
+export const MAX_NAMED_PEERS = 8;
 
 /**
  * How long a list of chunks waits for another one to be compared with, in milliseconds, before bytes that agree with it
@@ -135,17 +140,29 @@ export class Mirror {
    *
    * @param path Repository, and tag or digest.
    * @param signal Ends the transfer.
+   * @param source Who names the peers, if they are not to be looked up. Closed at the end.
    * @returns The manifest; its bytes match the digest asked for, or the one the peer resolved the tag to.
    * @throws {NotFoundError} If no peer delivers it.
    */
-  async manifest(path: DistributionPath, signal?: AbortSignal): Promise<MirroredManifest> {
-    const candidates = this.#lookup(path.key);
+  async manifest(
+    path: DistributionPath,
+    signal?: AbortSignal,
+    source?: PeerSource,
+  ): Promise<MirroredManifest> {
+    const named = source && new NamedPeers(source);
+    const candidates = this.#lookup(path.key, named);
+    let isComplete = false;
     try {
-      return await this.#race(path, candidates, async (peer, attemptSignal, onInterim) => {
+      const manifest = await this.#race({ path, candidates, named, signal }, async (
+        peer,
+        attemptSignal,
+        onInterim,
+      ) => {
         const answer = await this.#ask(peer, {
           path,
           method: "GET",
           signal: attemptSignal,
+          isGrowing: named !== undefined,
           onInterim,
         });
         const bytes = await readAll(answerReader(answer), MAX_MANIFEST_SIZE);
@@ -155,9 +172,13 @@ export class Mirror {
           bytes,
           from: answer.address,
         };
-      }, signal);
+      });
+      isComplete = true;
+      source?.progressed(manifest.bytes.length);
+      return manifest;
     } finally {
       candidates.close();
+      source?.close(isComplete);
     }
   }
 
@@ -183,7 +204,11 @@ export class Mirror {
     this.#refusePoisoned(path.digest);
     const candidates = this.#lookup(path.key);
     try {
-      return await this.#race(path, candidates, async (peer, attemptSignal, onInterim) => {
+      return await this.#race({ path, candidates, signal }, async (
+        peer,
+        attemptSignal,
+        onInterim,
+      ) => {
         const answer = await this.#ask(peer, {
           path,
           method: "HEAD",
@@ -192,7 +217,7 @@ export class Mirror {
         });
         answer.response.close();
         return { descriptor: descriptorOf(path, answer), from: answer.address };
-      }, signal);
+      });
     } finally {
       candidates.close();
     }
@@ -204,6 +229,7 @@ export class Mirror {
    * @param path Repository and digest.
    * @param range Value for the `Range` header, or undefined for all of it.
    * @param signal Ends the search; the reader is ended by closing it.
+   * @param source Who names the peers, if they are not to be looked up. Closed at the end.
    * @returns The blob. Its reader survives broken peers as long as one is left that goes on.
    * @throws {NotFoundError} If no peer has it.
    * @throws {RangeNotSatisfiableError} If peers say that the range lies outside of the blob.
@@ -212,14 +238,16 @@ export class Mirror {
     path: DigestPath,
     range: string | undefined,
     signal?: AbortSignal,
+    source?: PeerSource,
   ): Promise<MirroredBlob> {
-    this.#refusePoisoned(path.digest);
-    const slot = this.#admit();
-    const candidates = this.#lookup(path.key);
+    const slot = this.#admitBlob(path.digest, source);
+    const named = source && new NamedPeers(source);
+    const candidates = this.#lookup(path.key, named);
+    const search = { path, candidates, named };
     const asked = widened(range);
     let first: PeerAnswer | undefined;
     try {
-      first = await this.#open(path, candidates, asked, signal);
+      first = await this.#open({ ...search, signal }, asked);
       const wanted = narrowed(range, first);
       const ended = new AbortController();
       const lists = this.#chunkLists(path, first, candidates, ended.signal);
@@ -229,7 +257,7 @@ export class Mirror {
         first,
         range: wanted,
         chunks: this.#compared(peer, lists, (error) => download.fail(error), ended.signal),
-        source: this.#sourceOf(path, candidates, slot, ended),
+        source: this.#sourceOf(search, slot, ended),
         buffers: this.#buffers,
         now: this.#now,
       });
@@ -238,24 +266,31 @@ export class Mirror {
       first?.response.close();
       candidates.close();
       slot?.release();
+      source?.close(false);
       throw error;
     }
   }
 
-  #open(
-    path: DigestPath,
-    candidates: Candidates,
-    range: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<PeerAnswer> {
-    return this.#race(path, candidates, (peer, attemptSignal, onInterim) =>
+  #open(search: Search, range: string | undefined): Promise<PeerAnswer> {
+    return this.#race(search, (peer, attemptSignal, onInterim) =>
       this.#ask(peer, {
-        path,
+        path: search.path,
         method: "GET",
         signal: attemptSignal,
+        isGrowing: search.named !== undefined,
         onInterim,
         ...(range === undefined ? {} : { range }),
-      }), signal);
+      }));
+  }
+
+  #admitBlob(digest: Digest, source: PeerSource | undefined): TransferSlot | undefined {
+    try {
+      this.#refusePoisoned(digest);
+      return this.#admit();
+    } catch (error) {
+      source?.close(false);
+      throw error;
+    }
   }
 
   /** A download that would get too little is left to upstream. */
@@ -269,29 +304,35 @@ export class Mirror {
   }
 
   #sourceOf(
-    path: DigestPath,
-    candidates: Candidates,
+    search: Search & { readonly path: DigestPath },
     slot: TransferSlot | undefined,
     ended: AbortController,
   ): DownloadSource {
     const { events, log } = this.#options;
+    const { path, candidates, named } = search;
     const { signal } = ended;
+    const isGrowing = named !== undefined;
     return {
-      closed: () => {
+      closed: (isComplete) => {
         ended.abort();
         candidates.close();
         slot?.release();
+        named?.source.close(isComplete);
       },
-      pace: (bytes) => slot?.pace(bytes),
+      pace: (bytes) => {
+        named?.source.progressed(bytes);
+        return slot?.pace(bytes);
+      },
       ask: (peer, range, unwanted) =>
         this.#ask(peer, {
           path,
           method: "GET",
           signal: AbortSignal.any([signal, unwanted]),
+          isGrowing,
           range: headerOf(range),
         }),
       another: (range) =>
-        this.#open(path, candidates, headerOf(range), signal).catch((error) => {
+        this.#open({ ...search, signal }, headerOf(range)).catch((error) => {
           // The rest lies within the content: who says otherwise has other content.
           if (!(error instanceof RangeNotSatisfiableError)) throw error;
           throw new NotFoundError(`${path.key}: no peer goes on`, { cause: error });
@@ -308,7 +349,8 @@ export class Mirror {
       failed: (peer, error, progressed) => {
         this.#failed(peer, error);
         // A link that brought bytes may do so again; one that brings none is not tried twice.
-        if (error instanceof VerificationError) candidates.exclude(peer);
+        if (named !== undefined) named.failed();
+        else if (error instanceof VerificationError) candidates.exclude(peer);
         else if (progressed) candidates.offer(peer);
         log.warn("peer failed in the middle of a content", { key: path.key, peer: peer.id, error });
       },
@@ -371,8 +413,9 @@ export class Mirror {
     throw new NotFoundError(`peers delivered wrong bytes for ${digest} a short while ago`);
   }
 
-  #lookup(key: string): Candidates {
+  #lookup(key: string, named?: NamedPeers): Candidates {
     const { router, events } = this.#options;
+    if (named !== undefined) return new Candidates({ lookup: (signal) => named.lookup(signal) });
     const startedAt = this.#now();
     return new Candidates({
       lookup: (signal) => router.lookup(key, { signal }),
@@ -388,7 +431,8 @@ export class Mirror {
     const { router, client, events } = this.#options;
     const startedAt = this.#now();
     try {
-      const isSuspect = this.#book.isSuspect(peer);
+      // Who was named may have failed with something else, and takes its time until the content has come.
+      const isSuspect = !request.isGrowing && this.#book.isSuspect(peer);
       const answer = await client.request(
         peer,
         isSuspect ? { ...request, headMs: SUSPECT_HEAD_MS } : request,
@@ -414,21 +458,21 @@ export class Mirror {
   }
 
   async #race<T>(
-    path: DistributionPath,
-    candidates: Candidates,
+    { path, candidates, named, signal }: Search,
     attempt: (peer: Peer, signal: AbortSignal, isWorking: () => void) => Promise<T>,
-    signal: AbortSignal | undefined,
   ): Promise<T> {
     const result = await race(candidates, {
-      waitMs: this.#options.resolveTimeoutMs,
+      waitMs: named?.patienceMs ?? this.#options.resolveTimeoutMs,
       hedgeMs: this.#book.hedgeMs,
-      maxAttempts: this.#options.resolveRetries,
-      deadlineMs: OPEN_DEADLINE_MS,
+      maxAttempts: named === undefined ? this.#options.resolveRetries : MAX_NAMED_PEERS,
+      deadlineMs: named?.patienceMs ?? OPEN_DEADLINE_MS,
       onHedge: () => this.#options.events?.hedged?.(),
       attempt: async (peer, attemptSignal, isWorking) => {
         try {
-          return await attempt(peer, attemptSignal, isWorking);
+          // Who waits for content that grows has a bound of its own, however long the peer works on the answer.
+          return await attempt(peer, attemptSignal, named === undefined ? isWorking : () => {});
         } catch (error) {
+          named?.failed();
           // An attempt that lost the race says nothing about its peer.
           if (!attemptSignal.aborted) this.#failed(peer, error);
           throw error;
@@ -453,6 +497,16 @@ export class Mirror {
       : `none of ${candidates.found} peers delivered`;
     return new NotFoundError(`${path.key}: ${reason}`, { cause });
   }
+}
+
+/** Where a content is searched for. */
+interface Search {
+  readonly path: DistributionPath;
+  readonly candidates: Candidates;
+  /** Who names the peers, if somebody does. */
+  readonly named?: NamedPeers | undefined;
+  /** Ends the search. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 function descriptorOf(path: DigestPath, answer: PeerAnswer): Descriptor {

@@ -25,6 +25,9 @@ export const MIRRORED_HEADER = "X-Spegel-Mirrored";
 /** Header by which Kagami tells a peer that it understands interim responses. */
 export const INTERIM_HEADER = "X-Kagami-Interim";
 
+/** Header by which Kagami asks a peer for content that may still be growing there, and by which the peer says so. */
+export const GROWING_HEADER = "X-Kagami-Growing";
+
 /** Header by which a peer tells that it has a list of the content's chunks. */
 export const CHUNKS_HEADER = "X-Kagami-Chunks";
 
@@ -39,6 +42,9 @@ export const MAX_CHUNK_LIST_BYTES = 8 * 1024 * 1024;
 
 /** Head start of one address of a peer before the next one is tried beside it, in milliseconds (RFC 8305: 250). */
 export const ADDRESS_HEAD_START_MS = 150;
+
+/** Longest pause in a body that grows, in milliseconds: it comes no faster than from upstream, and in steps. */
+export const GROWING_STALL_MS = 5000;
 
 /** A busy peer that does not say when to come again is left alone for so long, in milliseconds. */
 const DEFAULT_BUSY_MS = 1000;
@@ -84,6 +90,8 @@ export interface PeerRequest {
   readonly range?: string;
   /** Time limit for the head of the answer in ms, where it is not to be the client's. */
   readonly headMs?: number;
+  /** Whether the content may still be growing at the peer. */
+  readonly isGrowing?: boolean;
   /** Called when the peer tells that it works on the answer. */
   readonly onInterim?: () => void;
   readonly signal?: AbortSignal;
@@ -199,7 +207,7 @@ export class PeerClient {
   }
 
   async #ask(peer: Peer, address: string, request: PeerRequest): Promise<PeerAnswer> {
-    const { path, method, range, signal, headMs, onInterim } = request;
+    const { path, method, range, signal, headMs, isGrowing, onInterim } = request;
     const accept = path.kind === "manifests" ? MANIFEST_MEDIA_TYPES.join(", ") : "*/*";
     const response = await httpRequest({
       address,
@@ -209,9 +217,14 @@ export class PeerClient {
       headers: {
         ...this.#headers,
         Accept: accept,
+        ...(isGrowing ? { [GROWING_HEADER]: "true" } : {}),
         ...(range === undefined ? {} : { Range: range }),
       },
-      timeouts: headMs === undefined ? this.#timeouts : { ...this.#timeouts, headMs },
+      timeouts: {
+        ...this.#timeouts,
+        ...(headMs === undefined ? {} : { headMs }),
+        ...(isGrowing ? { stallMs: GROWING_STALL_MS } : {}),
+      },
       ...(this.#pool === undefined ? {} : { pool: this.#pool }),
       ...(onInterim === undefined ? {} : { onInterim }),
       ...(signal === undefined ? {} : { signal }),

@@ -408,3 +408,33 @@ Deno.test({
     assert.match(warnings[2]!, /no registry config_path.*config_path = /);
   },
 });
+
+Deno.test({
+  name: "ContainerdStore tells of a download, and reads it while it grows and through its commit",
+  ...REQUIRES_TEST_BED,
+  async fn() {
+    await using bed = await StoreBed.start();
+    const { ingests } = bed.store;
+    const { bytes, digest } = makeContent(3_000_000);
+    const watching = new AbortController();
+    let changes = 0;
+    ingests.watch(() => changes++, watching.signal);
+    assert.deepEqual(await ingests.list(), []);
+    const finish = bed.writer.beginContent(bytes, 1_000_000);
+    const ingest = await eventually("the download is seen", () => ingests.find(digest));
+    await eventually("its beginning is seen", async () => {
+      return (await ingests.find(digest))?.offset === 1_000_000;
+    });
+    assert.equal(ingest.total, bytes.length);
+    assert((await ingests.list()).some((found) => found.digest === digest));
+    await eventually("the watch has told", () => changes > 0);
+
+    const whole = await ingest.open();
+    const part = await ingest.open({ start: 500_000, end: bytes.length - 1 });
+    const reading = Promise.all([readAll(whole), readAll(part)]);
+    await finish();
+    assert.deepEqual(await reading, [new Uint8Array(bytes), bytes.slice(500_000)]);
+    await eventually("the download is over", async () => (await ingests.list()).length === 0);
+    watching.abort();
+  },
+});

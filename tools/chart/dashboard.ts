@@ -123,6 +123,24 @@ const GRAPHS: readonly Panel[] = [
       ],
     ],
   },
+  {
+    title: "Downloads shared in progress",
+    unit: "ops",
+    queries: [
+      [
+        "contents that did not come from upstream",
+        `sum(rate(kagami_share_avoided_total{${OURS}}${RATE}))`,
+      ],
+      ["contents fetched for all", `sum(rate(kagami_share_fetches_total{${OURS}}${RATE}))`],
+      ["contents passed on meanwhile", `sum(rate(kagami_share_served_total{${OURS}}${RATE}))`],
+      ["waits that were given up", `sum(rate(kagami_share_abandoned_total{${OURS}}${RATE}))`],
+    ],
+  },
+  {
+    title: "Wait for shared downloads",
+    unit: "s",
+    queries: quantiles("kagami_share_wait_seconds", OURS),
+  },
 ];
 
 const DATASOURCE = { type: "prometheus", uid: "${datasource}" };

@@ -281,6 +281,10 @@ export const VALUES: Section = {
     mirrorUploadRate: rateOf(REGISTRY_OPTIONS.mirrorUploadRate),
     mirrorMaxDownloads: numberOf(REGISTRY_OPTIONS.mirrorMaxDownloads),
     mirrorDownloadRate: rateOf(REGISTRY_OPTIONS.mirrorDownloadRate),
+    shareInProgress: flag(
+      REGISTRY_OPTIONS.shareInProgress.default === "true",
+      REGISTRY_OPTIONS.shareInProgress.help,
+    ),
     containerdSock: pattern(
       PATH,
       REGISTRY_OPTIONS.containerdSock.default,

@@ -6,6 +6,9 @@
 import type { Stream } from "@libp2p/interface";
 import { byteStream } from "@libp2p/utils";
 
+/** What may come at once beyond a limit before it is noticed, in bytes. */
+const ROOM_BYTES = 64 * 1024;
+
 /**
  * Reads a stream to its end.
  *
@@ -21,7 +24,7 @@ export async function readToEnd(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   // Iterating over the stream itself would wait for ever for an end that came before the iteration began.
-  const bytes = byteStream(stream, { maxBufferSize: limit });
+  const bytes = byteStream(stream, { maxBufferSize: limit + ROOM_BYTES });
   const parts: Uint8Array[] = [];
   let size = 0;
   while (true) {

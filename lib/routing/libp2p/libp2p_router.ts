@@ -21,6 +21,7 @@ import type { Logger } from "../../observability/logger.ts";
 import { sleep } from "../../sleep.ts";
 import { VERSION } from "../../version.ts";
 import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
+import type { Messenger } from "../messenger.ts";
 import { Forgotten } from "../forgotten.ts";
 import type { LookupOptions, Peer, Router, RouterStatus } from "../router.ts";
 import { AddProviderHandler } from "./add_provider_handler.ts";
@@ -29,6 +30,7 @@ import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
 import { loadIdentity } from "./identity.ts";
 import { closest, type Positioned } from "./keyspace.ts";
 import { keyspacePosition, providerKey } from "./provider_key.ts";
+import { Libp2pMessenger, type MessengerHost } from "./libp2p_messenger.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
 import { serveIncoming } from "./incoming_stream.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
@@ -85,6 +87,8 @@ export interface Libp2pRouterOptions {
   readonly registryPort: number;
   /** Topology zone of this node, told to peers. */
   readonly zone?: string;
+  /** Whether peers are told that this node shares downloads in progress. */
+  readonly shares?: boolean;
   /** Folder that keeps the identity. */
   readonly dataDir?: string;
   readonly bootstrapper: Bootstrapper;
@@ -101,7 +105,9 @@ type Node = Libp2p<{ dht: ReturnType<ReturnType<typeof kadDHT>>; identify: Ident
  * @throws {UnavailableError} If it cannot listen.
  * @throws {ConfigError} If the identity or an address is of no use.
  */
-export async function createLibp2pRouter(options: Libp2pRouterOptions): Promise<Router> {
+export async function createLibp2pRouter(
+  options: Libp2pRouterOptions,
+): Promise<Router & { readonly messenger: Messenger }> {
   const { log, listenAddr, websocketAddr } = options;
   const privateKey = await loadIdentity(options.dataDir, log);
   const now = () => performance.now();
@@ -124,6 +130,7 @@ export async function createLibp2pRouter(options: Libp2pRouterOptions): Promise<
   const infos = new NodeInfos(node as unknown as NodeInfoHost, {
     version: VERSION,
     ...(options.zone === undefined ? {} : { zone: options.zone }),
+    ...(options.shares ? { shares: true } : {}),
   });
   await infos.start();
   return new Libp2pRouter({ ...options, node, records, infos, now });
@@ -209,6 +216,7 @@ interface RouterParts extends Libp2pRouterOptions {
 /** See {@linkcode createLibp2pRouter}. */
 class Libp2pRouter implements Router {
   readonly name = "libp2p";
+  readonly messenger: Messenger;
   readonly #node: Node;
   readonly #dht: Dht;
   /** Where this node lies in the keyspace. */
@@ -240,6 +248,11 @@ class Libp2pRouter implements Router {
     this.#log = parts.log;
     this.#now = parts.now;
     this.#forgotten = new Forgotten(parts.now);
+    this.messenger = new Libp2pMessenger({
+      host: parts.node as unknown as MessengerHost,
+      answering: () => this.#infos.sharing(),
+      describe: (id) => this.#peer(id),
+    });
     this.#streams = new ProviderStreams({
       open: (peer, signal) =>
         this.#node.dialProtocol(peerIdFromString(peer), DHT_PROTOCOL, { signal }),

@@ -22,6 +22,7 @@ import type {
 import { ContainerdClient, LIST_TIMEOUT_MS } from "./containerd_client.ts";
 import { ContainerdWatcher } from "./containerd_watcher.ts";
 import { GrpcReader } from "./grpc_reader.ts";
+import { ContainerdIngests } from "./ingests.ts";
 import { METHODS, type StringMap } from "./schema.ts";
 
 /** Label with the repositories that a content was pulled from, separated by commas; the host has no port. */
@@ -47,6 +48,7 @@ export interface ContainerdStoreOptions {
 /** Store over a running containerd. Not there yet, or restarted: calls fail until it is back. */
 export class ContainerdStore implements Store {
   readonly name = "containerd";
+  readonly ingests: ContainerdIngests;
   readonly #client: ContainerdClient;
   readonly #sock: string;
   readonly #contentPath: string;
@@ -60,6 +62,7 @@ export class ContainerdStore implements Store {
     this.#client = new ContainerdClient(options);
     this.#sock = options.sock;
     this.#contentPath = options.contentPath;
+    this.ingests = new ContainerdIngests({ ...options, client: this.#client });
     this.#watcher = new ContainerdWatcher({
       client: this.#client,
       namespace: options.namespace,

@@ -37,6 +37,15 @@ export interface PluginMessage {
   readonly exports: StringMap;
 }
 
+/** `containerd.services.content.v1.Status`: a content that is being written. */
+export interface StatusMessage {
+  readonly ref: string;
+  /** Bytes written, as decimal text. */
+  readonly offset: string;
+  /** Size, as decimal text; 0 if it is not known. */
+  readonly total: string;
+}
+
 const string = (id: number) => ({ type: "string", id });
 const int64 = (id: number) => ({ type: "int64", id });
 const message = (type: string, id: number) => ({ type, id });
@@ -125,8 +134,12 @@ const ROOT = {
                       size: int64(3),
                     }),
                     ReadContentResponse: type({ offset: int64(1), data: { type: "bytes", id: 2 } }),
+                    Status: type({ ref: string(3), offset: int64(4), total: int64(5) }),
+                    ListStatusesRequest: type({ filters: repeated("string", 1) }),
+                    ListStatusesResponse: type({ statuses: repeated("Status", 1) }),
                     Content: {
                       methods: {
+                        ListStatuses: rpc("ListStatusesRequest", "ListStatusesResponse"),
                         Info: rpc("InfoRequest", "InfoResponse"),
                         List: rpc("ListContentRequest", "ListContentResponse", true),
                         Read: rpc("ReadContentRequest", "ReadContentResponse", true),
@@ -219,6 +232,10 @@ export const METHODS = {
   readContent: method<{ digest: string; offset: number; size: number }, { data: Uint8Array }>(
     `${services}.content.v1.Content`,
     "Read",
+  ),
+  listStatuses: method<{ filters: string[] }, { statuses: StatusMessage[] }>(
+    `${services}.content.v1.Content`,
+    "ListStatuses",
   ),
   publish: method<{ topic: string; event: { typeUrl: string; value: Uint8Array } }, object>(
     `${services}.events.v1.Events`,

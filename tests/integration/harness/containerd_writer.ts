@@ -144,18 +144,7 @@ export class ContainerdWriter implements Disposable {
     labels: Readonly<Record<string, string>> = {},
   ): Promise<Digest> {
     const expected = sha256Digest(bytes);
-    const { path, requestSerialize, responseDeserialize } = method("content", "Content", "Write");
-    const call = this.#client.makeBidiStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      this.#metadata(),
-      { deadline: Date.now() + CALL_TIMEOUT_MS },
-    );
-    const ended = Promise.withResolvers<void>();
-    call.on("data", () => {});
-    call.on("error", ended.reject);
-    call.on("end", ended.resolve);
+    const { call, ended } = this.#write();
     const common = { ref: `test-${expected}`, total: bytes.length, expected };
     let offset = 0;
     while (bytes.length - offset > PART_SIZE) {
@@ -169,11 +158,47 @@ export class ContainerdWriter implements Disposable {
     call.write({ ...common, action: ACTION.commit, offset, data, labels: all });
     call.end();
     try {
-      await ended.promise;
+      await ended;
     } catch (error) {
       if ((error as ServiceError).code !== Status.ALREADY_EXISTS) throw error;
     }
     return expected;
+  }
+
+  /**
+   * Puts the beginning of content in, as a download does.
+   *
+   * @param bytes All of it.
+   * @param count Length of the beginning.
+   * @returns What puts the rest in.
+   */
+  beginContent(bytes: Uint8Array, count: number): () => Promise<void> {
+    const expected = sha256Digest(bytes);
+    const { call, ended } = this.#write();
+    const common = { ref: `layer-${expected}`, total: bytes.length, expected };
+    call.write({ ...common, action: ACTION.write, offset: 0, data: bytes.subarray(0, count) });
+    return async () => {
+      const data = bytes.subarray(count);
+      call.write({ ...common, action: ACTION.commit, offset: count, data });
+      call.end();
+      await ended;
+    };
+  }
+
+  #write() {
+    const { path, requestSerialize, responseDeserialize } = method("content", "Content", "Write");
+    const call = this.#client.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      this.#metadata(),
+      { deadline: Date.now() + CALL_TIMEOUT_MS },
+    );
+    const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
+    call.on("data", () => {});
+    call.on("error", reject);
+    call.on("end", resolve);
+    return { call, ended };
   }
 
   /** Deletes content, whatever refers to it. */

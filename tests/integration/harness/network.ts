@@ -29,6 +29,12 @@ export function runInside(node: NetworkNode, ...command: string[]): Promise<Outp
   return runCommand("ip", inside(node, ...command));
 }
 
+/** Bytes that a node has sent so far. */
+export async function bytesSent(node: NetworkNode): Promise<number> {
+  const { stdout } = await runInside(node, "cat", "/sys/class/net/eth0/statistics/tx_bytes");
+  return Number(stdout);
+}
+
 /** A network of nodes. Everything is removed when disposed. */
 export class TestNetwork implements AsyncDisposable {
   readonly #prefix = `kagami-${Deno.pid}-${networks++}`;
@@ -115,6 +121,13 @@ export class TestNetwork implements AsyncDisposable {
   /** Cuts a node off, or joins it again. */
   async setLink(node: NetworkNode, state: "up" | "down"): Promise<void> {
     await run("ip", "-n", node.namespace, "link", "set", "eth0", state);
+  }
+
+  /** Limits what a node sends, in bytes per second. */
+  async limitRate(node: NetworkNode, bytesPerSecond: number): Promise<void> {
+    const rate = `${bytesPerSecond * 8}bit`;
+    const shape = ["tbf", "rate", rate, "burst", "128kb", "latency", "200ms"];
+    await run("tc", "-n", node.namespace, "qdisc", "add", "dev", "eth0", "root", ...shape);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -14,6 +14,7 @@ const BINARIES = [
   "dnsmasq",
   "ip",
   "ss",
+  "tc",
   "curl",
 ];
 

@@ -197,6 +197,7 @@ Deno.test("parseCommand() fills in all defaults of registry", () => {
     downloads: { maxStreams: 0, bytesPerSecond: 0 },
     resolveTimeoutMs: 20,
     resolveRetries: 3,
+    sharesInProgress: true,
     debugWebEnabled: true,
     shutdownGraceMs: 20_000,
     basicAuthDir: "/etc/secrets/basic-auth",

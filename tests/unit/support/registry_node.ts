@@ -7,7 +7,7 @@ import { createFilter, type FilterOptions } from "../../../lib/oci/filter.ts";
 import { type Logger, silentLogger } from "../../../lib/observability/logger.ts";
 import type { Credentials } from "../../../lib/registry/basic_auth.ts";
 import { TransferLimits, type TransferLimitsOptions } from "../../../lib/net/transfer_limits.ts";
-import { Registry, type RegistryOptions } from "../../../lib/registry/registry.ts";
+import { Registry, type RegistryOptions, type Sharing } from "../../../lib/registry/registry.ts";
 import { type Exchange, RegistryServer } from "../../../lib/registry/registry_server.ts";
 import type { BodySender } from "../../../lib/registry/send_body.ts";
 import { MemoryNetwork, MemoryRouter } from "../../../lib/routing/memory_router.ts";
@@ -37,6 +37,7 @@ export interface RegistryNodeOptions {
   readonly sender?: BodySender;
   readonly uploads?: Partial<TransferLimitsOptions>;
   readonly chunkList?: RegistryOptions["chunkList"];
+  readonly sharing?: Sharing;
   readonly requestHeadMs?: number;
   readonly maxConnections?: number;
   /** How long the node looks for a peer. */
@@ -102,6 +103,7 @@ export async function startRegistryNode(options: RegistryNodeOptions = {}): Prom
       defaultRegistry: options.defaultRegistry ?? "docker.io",
       uploads: new TransferLimits({ maxStreams: 0, bytesPerSecond: 0, ...options.uploads }),
       chunkList: options.chunkList ?? (() => Promise.resolve(undefined)),
+      ...(options.sharing === undefined ? {} : { sharing: options.sharing }),
       ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
       log,
     }),

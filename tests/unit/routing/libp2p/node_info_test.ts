@@ -22,7 +22,7 @@ function startNode(): Promise<BareNode> {
 }
 
 function infosOf({ node }: BareNode, own: NodeInfo): NodeInfos {
-  return new NodeInfos(node as unknown as NodeInfoHost, own);
+  return new NodeInfos(node as unknown as NodeInfoHost, own, { retryMs: 1 });
 }
 
 /** Connects two nodes; the one that asks, and whom it asks. */

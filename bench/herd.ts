@@ -1,0 +1,160 @@
+/**
+ * A whole cluster pulls the same image at the same moment, from an upstream that is slow: how long it takes compared to
+ * one node alone, and how many copies leave upstream.
+ *
+ *     deno task bench:herd [--nodes=10] [--mb=200] [--upstream-mb=25]
+ *
+ * Each node is a real containerd with its mirror in a network namespace of its own; upstream's link is limited by tc.
+ * Needs what the integration tests need.
+ *
+ * @module
+ */
+import { type ClusterNode, TestCluster } from "../tests/integration/harness/cluster.ts";
+import { bytesSent } from "../tests/integration/harness/network.ts";
+import { MISSING } from "../tests/integration/harness/requirements.ts";
+import { sleep } from "../lib/sleep.ts";
+import { numberArgument } from "./support/arguments.ts";
+import { say, sayFigures, sayTable } from "./support/report.ts";
+
+const MB = 1_000_000;
+
+const count = numberArgument("nodes", 10);
+const size = numberArgument("mb", 200) * MB;
+const upstreamRate = numberArgument("upstream-mb", 25) * MB;
+
+/** Time within which the pulls begin, in milliseconds. */
+const SPREAD_MS = 50;
+
+/** Pulls of one image that came to an end. */
+interface Measured {
+  readonly seconds: number;
+  /** Bytes that upstream sent, in copies of the image. */
+  readonly copies: number;
+  /** Pulls that failed. */
+  readonly failed: number;
+}
+
+interface Herd {
+  readonly cluster: TestCluster;
+  /** Nodes that pull. */
+  readonly nodes: readonly ClusterNode[];
+  readonly layers: number;
+  /** Something that happens meanwhile; the nodes that it hits may fail. */
+  readonly meanwhile?: (herd: Herd) => Promise<readonly ClusterNode[]>;
+}
+
+async function startCluster(env: Readonly<Record<string, string>>): Promise<TestCluster> {
+  const cluster = await TestCluster.start({
+    nodes: count,
+    env: { MIRROR_RESOLVE_TIMEOUT: "20ms", ...env },
+  });
+  await cluster.network.limitRate(cluster.upstream.node, upstreamRate);
+  return cluster;
+}
+
+/** Pulls a new image on the nodes, and removes it. */
+async function measure(herd: Herd): Promise<Measured> {
+  const { cluster, nodes, layers } = herd;
+  const image = await cluster.push({ layers: Array(layers).fill(Math.floor(size / layers)) });
+  await cluster.forget();
+  const before = await bytesSent(cluster.upstream.node);
+  const startedAt = performance.now();
+  const pulls = nodes.map(async ({ cri }) => {
+    await sleep(Math.random() * SPREAD_MS);
+    await cri.pullImage(image.reference);
+  });
+  const ending = Promise.allSettled(pulls);
+  const hit = new Set(await herd.meanwhile?.(herd) ?? []);
+  const results = await ending;
+  const seconds = (performance.now() - startedAt) / 1000;
+  const copies = (await bytesSent(cluster.upstream.node) - before) / size;
+  const failed =
+    results.filter(({ status }, index) => status === "rejected" && !hit.has(nodes[index]!)).length;
+  for (const node of hit) {
+    await node.containerd.startAgain();
+    await node.mirror.startAgain();
+    await node.mirror.ready();
+  }
+  await Promise.all(nodes.map(({ containerd }) => containerd.removeEverything()));
+  return { seconds, copies, failed };
+}
+
+async function kill(node: ClusterNode): Promise<void> {
+  await Promise.all([node.mirror.kill(), node.containerd.kill()]);
+}
+
+/** Kills a tenth of the nodes at random moments. */
+async function killSome({ nodes }: Herd): Promise<readonly ClusterNode[]> {
+  const victims = [...nodes].sort(() => Math.random() - 0.5).slice(0, Math.ceil(count / 10));
+  const duration = size / upstreamRate * 1000;
+  await Promise.all(victims.map(async (node) => {
+    await sleep(Math.random() * duration);
+    await kill(node);
+  }));
+  return victims;
+}
+
+/** Kills the node that has got most, which is the one that fetches. */
+async function killFetcher({ nodes }: Herd): Promise<readonly ClusterNode[]> {
+  await sleep(size / upstreamRate * 1000 / 3);
+  const sizes = await Promise.all(nodes.map(({ containerd }) => largestIngest(containerd)));
+  const victim = nodes[sizes.indexOf(Math.max(...sizes))]!;
+  await kill(victim);
+  return [victim];
+}
+
+async function largestIngest({ contentPath }: ClusterNode["containerd"]): Promise<number> {
+  let largest = 0;
+  for await (const { name } of Deno.readDir(`${contentPath}/ingest`)) {
+    // It may be committed while we look.
+    const info = await Deno.stat(`${contentPath}/ingest/${name}/data`).catch(() => undefined);
+    largest = Math.max(largest, info?.size ?? 0);
+  }
+  return largest;
+}
+
+async function main(): Promise<void> {
+  if (MISSING.length > 0) return sayFigures("herd", {});
+  const results: Record<string, Measured> = {};
+  const run = async (name: string, herd: Herd) => {
+    const measured = await measure(herd);
+    results[name] = measured;
+    const { seconds, copies, failed } = measured;
+    say(`${name}: ${seconds.toFixed(1)} s, ${copies.toFixed(2)} copies, ${failed} failed`);
+  };
+  {
+    await using cluster = await startCluster({});
+    const { nodes } = cluster;
+    for (const layers of [1, 4]) {
+      await run(`alone, ${layers} layers`, { cluster, nodes: nodes.slice(0, 1), layers });
+      await run(`all, ${layers} layers`, { cluster, nodes, layers });
+    }
+    await run("all, some killed", { cluster, nodes, layers: 1, meanwhile: killSome });
+    await run("all, fetcher killed", { cluster, nodes, layers: 1, meanwhile: killFetcher });
+  }
+  {
+    await using cluster = await startCluster({ SHARE_IN_PROGRESS: "false" });
+    await run("all, switched off", { cluster, nodes: cluster.nodes, layers: 1 });
+  }
+  const of = (name: string) => results[name]!;
+  const ratio = (layers: number) =>
+    of(`all, ${layers} layers`).seconds / of(`alone, ${layers} layers`).seconds;
+  sayTable(
+    ["pull", "s", "copies", "failed"],
+    Object.entries(results).map((
+      [name, { seconds, copies, failed }],
+    ) => [name, seconds, copies, failed]),
+  );
+  sayFigures("herd", {
+    time_ratio: ratio(1),
+    time_ratio_4_layers: ratio(4),
+    upstream_copies: of("all, 1 layers").copies,
+    upstream_copies_4_layers: of("all, 4 layers").copies,
+    some_killed_copies: of("all, some killed").copies,
+    fetcher_killed_copies: of("all, fetcher killed").copies,
+    failed: Object.values(results).reduce((sum, { failed }) => sum + failed, 0),
+    off_upstream_copies: of("all, switched off").copies,
+  });
+}
+
+await main();

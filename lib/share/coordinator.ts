@@ -1,0 +1,344 @@
+/**
+ * Decides, for the keys of which this node is the closest, who goes upstream and who follows whom.
+ *
+ * All of it is short-lived and bounded: who does not report is forgotten, and a node that knows nothing of a key learns
+ * it from the reports of those who are at it. docs/cluster-pull.md tells the rules.
+ *
+ * @module
+ */
+import type { Peer } from "../routing/router.ts";
+import type { Sleep } from "../sleep.ts";
+import type { Instruction, Report, ReportEntry, ShareState, Want } from "./messages.ts";
+
+/** Nodes that follow one and the same, while there are others with a free place. */
+export const FAN_OUT = 2;
+
+/** Time in which those who want the same gather until one of them is chosen, in milliseconds. */
+export const HOLD_MS = 15;
+
+/** A node that has not been heard of for so long does not count any more, in milliseconds. */
+export const PARTICIPANT_TTL_MS = 4000;
+
+/** How long a node that has a content is given as a parent, in milliseconds: the router knows it by then. */
+export const DONE_TTL_MS = 10_000;
+
+/** Time for a fetcher to get its first byte, in milliseconds. */
+export const FETCH_START_MS = 2000;
+
+/**
+ * Time without progress after which a fetcher does not count, in milliseconds: at least, as a multiple of its longest
+ * step so far, and at most.
+ */
+export const FETCH_STALL = { leastMs: 2000, factor: 4, mostMs: 10_000 } as const;
+
+/** How long a node whose fetch failed is chosen only when there is nobody else, in milliseconds. */
+export const FAILED_TTL_MS = 30_000;
+
+/** How far a parent may be behind, in bytes: reports are up to a second old. */
+export const MAX_BEHIND_BYTES = 64 * 1024 * 1024;
+
+/** Most contents that a node decides about. */
+export const MAX_KEYS = 1024;
+
+/** Most nodes of one content. */
+export const MAX_PARTICIPANTS = 1024;
+
+/** Longest way from a node to its root that is looked at. */
+const MAX_DEPTH = 64;
+
+interface Participant {
+  peer: Peer;
+  state: ShareState | "new" | "wanting";
+  offset: number;
+  /** Number of contents that it fetches. */
+  fetching: number;
+  /** Whom it follows. */
+  parent?: string | undefined;
+  /** When it was last heard of. */
+  seenAt: number;
+  /** Since when it does what it does. */
+  since: number;
+  /** When it got its last bytes, as far as is known; `since` if it got none. */
+  progressedAt: number;
+  longestStepMs: number;
+  hasProgressed: boolean;
+  /** When a follower said that it does not deliver. */
+  brokenAt: number;
+  failedAt: number;
+  /** Parents that did not deliver to it, and when. */
+  readonly refused: Map<string, number>;
+}
+
+interface Asker {
+  readonly participant: Participant;
+  readonly decided: (instruction: Instruction) => void;
+}
+
+interface Shared {
+  readonly participants: Map<string, Participant>;
+  /** Who is held back until one of them is chosen. */
+  readonly held: Asker[];
+  usedAt: number;
+}
+
+/** Options of {@linkcode Coordinator}. */
+export interface CoordinatorOptions {
+  /** Monotonic clock in milliseconds. */
+  readonly now: () => number;
+  readonly sleep: Sleep;
+  /** Random number in [0, 1). */
+  readonly random: () => number;
+}
+
+/** See the module. */
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #now: () => number;
+  readonly #table = new Map<string, Shared>();
+
+  /**
+   * @param options Clock and randomness.
+   */
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+    this.#now = options.now;
+  }
+
+  /** Number of contents that are decided about now. */
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /**
+   * A node wants a content.
+   *
+   * @param peer The node.
+   * @param want What it wants.
+   * @returns What it is to do.
+   */
+  async want(peer: Peer, want: Want): Promise<Instruction> {
+    const shared = this.#shared(want.key);
+    const participant = shared && this.#participant(shared, peer);
+    // Nothing can be remembered: better one copy too many than somebody who waits.
+    if (shared === undefined || participant === undefined) return { do: "fetch" };
+    participant.offset = Math.max(participant.offset, want.offset);
+    participant.fetching = want.fetching;
+    if (want.broken !== undefined) this.#accuse(shared, participant, want.broken);
+    this.#assign(participant, "wanting");
+    const parent = this.#parentFor(shared, participant);
+    if (parent !== undefined) return this.#follow(participant, parent);
+    const { promise, resolve } = Promise.withResolvers<Instruction>();
+    shared.held.push({ participant, decided: resolve });
+    if (shared.held.length === 1) void this.#decideSoon(shared);
+    return await promise;
+  }
+
+  /**
+   * A node tells how it stands.
+   *
+   * @param peer The node.
+   * @param report What it tells.
+   */
+  report(peer: Peer, report: Report): void {
+    for (const entry of report.entries) {
+      const isOver = entry.state === "failed";
+      const shared = isOver ? this.#table.get(entry.key) : this.#shared(entry.key);
+      const participant = shared && this.#participant(shared, peer);
+      if (participant !== undefined) this.#update(participant, entry);
+    }
+  }
+
+  #update(participant: Participant, entry: ReportEntry): void {
+    const { state, offset, parent } = entry;
+    if (state === "failed") participant.failedAt = this.#now();
+    // It is about to be told something else than what it does.
+    if (participant.state === "wanting") return;
+    if (state !== participant.state) this.#assign(participant, state);
+    participant.parent = state === "following" ? parent : undefined;
+    if (offset <= participant.offset) return;
+    const now = this.#now();
+    if (participant.hasProgressed) {
+      const stepMs = now - participant.progressedAt;
+      participant.longestStepMs = Math.max(participant.longestStepMs, stepMs);
+    }
+    participant.offset = offset;
+    participant.progressedAt = now;
+    participant.hasProgressed = true;
+  }
+
+  // Deciding
+
+  async #decideSoon(shared: Shared): Promise<void> {
+    await this.#options.sleep(HOLD_MS);
+    const askers = shared.held.splice(0);
+    const waiting = new Set(askers);
+    const isRooted = askers.some(({ participant }) => this.#parentFor(shared, participant));
+    if (!isRooted) {
+      const chosen = this.#choose(askers);
+      waiting.delete(chosen);
+      this.#assign(chosen.participant, "fetching");
+      chosen.decided({ do: "fetch" });
+    }
+    // Who has more bytes has them for those who have less.
+    const ordered = [...waiting].sort((a, b) => b.participant.offset - a.participant.offset);
+    for (const { participant, decided } of ordered) {
+      const parent = this.#parentFor(shared, participant);
+      if (parent === undefined) this.#assign(participant, "fetching");
+      decided(parent === undefined ? { do: "fetch" } : this.#follow(participant, parent));
+    }
+  }
+
+  /** The one with the most bytes, then the fewest fetches, then chance; not one that just failed. */
+  #choose(askers: readonly Asker[]): Asker {
+    const now = this.#now();
+    const cost = ({ participant: { failedAt, offset, fetching } }: Asker) => [
+      now - failedAt < FAILED_TTL_MS ? 1 : 0,
+      -offset,
+      fetching,
+      this.#options.random(),
+    ];
+    const [best] = askers.map((asker) => ({ asker, cost: cost(asker) }))
+      .sort((a, b) => compare(a.cost, b.cost));
+    return best!.asker;
+  }
+
+  #follow(participant: Participant, parent: Participant): Instruction {
+    this.#assign(participant, "following");
+    participant.parent = parent.peer.id;
+    return { do: "follow", peer: parent.peer };
+  }
+
+  #assign(participant: Participant, state: Participant["state"]): void {
+    const now = this.#now();
+    participant.state = state;
+    participant.parent = undefined;
+    participant.since = now;
+    participant.progressedAt = now;
+    participant.hasProgressed = false;
+    participant.longestStepMs = 0;
+  }
+
+  #accuse(shared: Shared, participant: Participant, id: string): void {
+    const accused = shared.participants.get(id);
+    // It may have been given something else to do meanwhile, and deliver then.
+    if (accused === undefined || accused.since > participant.since) return;
+    accused.brokenAt = this.#now();
+    participant.refused.set(id, accused.since);
+  }
+
+  /** The best node for another one to follow; undefined if there is none. */
+  #parentFor(shared: Shared, asker: Participant): Participant | undefined {
+    const children = new Map<string, number>();
+    for (const { state, parent } of shared.participants.values()) {
+      if (state !== "following" || parent === undefined) continue;
+      children.set(parent, (children.get(parent) ?? 0) + 1);
+    }
+    const candidates = [...shared.participants.values()].flatMap((participant) => {
+      if (participant === asker || asker.refused.get(participant.peer.id) === participant.since) {
+        return [];
+      }
+      const isFarBehind = participant.state !== "done" &&
+        participant.offset + MAX_BEHIND_BYTES < asker.offset;
+      const depth = isFarBehind ? undefined : this.#depth(shared, participant, asker);
+      if (depth === undefined) return [];
+      const load = children.get(participant.peer.id) ?? 0;
+      return [{ participant, cost: [load < FAN_OUT ? 0 : load, depth, load] }];
+    });
+    return candidates.sort((a, b) => compare(a.cost, b.cost))[0]?.participant;
+  }
+
+  /**
+   * Steps from a node to the one where its bytes come from.
+   *
+   * @returns Undefined if they come from nowhere, or by way of the one who asks.
+   */
+  #depth(shared: Shared, participant: Participant, asker: Participant): number | undefined {
+    let at: Participant | undefined = participant;
+    for (let depth = 0; depth < MAX_DEPTH; depth++) {
+      if (at === undefined || at === asker || !this.#isAlive(at)) return undefined;
+      if (at.state === "done") return depth;
+      if (at.state === "fetching") return this.#isProgressing(at) ? depth : undefined;
+      if (at.state !== "following" || at.parent === undefined) return undefined;
+      at = shared.participants.get(at.parent);
+    }
+    return undefined;
+  }
+
+  #isAlive({ state, seenAt, brokenAt }: Participant): boolean {
+    const ttlMs = state === "done" ? DONE_TTL_MS : PARTICIPANT_TTL_MS;
+    return this.#now() - seenAt < ttlMs && brokenAt < seenAt;
+  }
+
+  /** By what it said last: a node that is busy may be late with its reports. */
+  #isProgressing({ seenAt, progressedAt, hasProgressed, longestStepMs }: Participant): boolean {
+    const { leastMs, factor, mostMs } = FETCH_STALL;
+    const patienceMs = hasProgressed
+      ? Math.min(mostMs, Math.max(leastMs, longestStepMs * factor))
+      : FETCH_START_MS;
+    return seenAt - progressedAt < patienceMs;
+  }
+
+  // The table
+
+  #shared(key: string): Shared | undefined {
+    let shared = this.#table.get(key);
+    if (shared === undefined) {
+      if (this.#table.size >= MAX_KEYS) this.#sweep();
+      if (this.#table.size >= MAX_KEYS) return undefined;
+      shared = { participants: new Map(), held: [], usedAt: this.#now() };
+      this.#table.set(key, shared);
+    }
+    shared.usedAt = this.#now();
+    return shared;
+  }
+
+  #participant(shared: Shared, peer: Peer): Participant | undefined {
+    const { participants } = shared;
+    const now = this.#now();
+    let participant = participants.get(peer.id);
+    if (participant === undefined) {
+      if (participants.size >= MAX_PARTICIPANTS) this.#prune(shared);
+      if (participants.size >= MAX_PARTICIPANTS) return undefined;
+      participant = {
+        peer,
+        state: "new",
+        offset: 0,
+        fetching: 0,
+        seenAt: now,
+        since: -Infinity,
+        progressedAt: now,
+        longestStepMs: 0,
+        hasProgressed: false,
+        brokenAt: -Infinity,
+        failedAt: -Infinity,
+        refused: new Map(),
+      };
+      participants.set(peer.id, participant);
+    }
+    participant.peer = peer;
+    participant.seenAt = now;
+    return participant;
+  }
+
+  #prune({ participants, held }: Shared): void {
+    const asking = new Set(held.map(({ participant }) => participant));
+    for (const [id, participant] of participants) {
+      if (!this.#isAlive(participant) && !asking.has(participant)) participants.delete(id);
+    }
+  }
+
+  #sweep(): void {
+    for (const [key, shared] of this.#table) {
+      const isIdle = this.#now() - shared.usedAt >= DONE_TTL_MS;
+      if (isIdle && shared.held.length === 0) this.#table.delete(key);
+    }
+  }
+}
+
+function compare(a: readonly number[], b: readonly number[]): number {
+  for (const [index, value] of a.entries()) {
+    const difference = value - b[index]!;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

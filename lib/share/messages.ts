@@ -1,0 +1,140 @@
+/**
+ * What nodes tell each other to share downloads in progress. docs/cluster-pull.md tells the protocol.
+ *
+ * Everything that comes from a peer is checked here; unknown fields are left alone.
+ *
+ * @module
+ */
+import { isIP } from "node:net";
+import { isDigest } from "../oci/digest.ts";
+import type { Peer } from "../routing/router.ts";
+
+/** Most entries of a report. */
+export const MAX_REPORT_ENTRIES = 64;
+
+/** Longest identity of a node in characters. */
+const MAX_ID_LENGTH = 128;
+
+/** Most addresses of a peer that are taken. */
+const MAX_ADDRESSES = 8;
+
+/** What a node does with a content. */
+export type ShareState = "fetching" | "following" | "done" | "failed";
+
+const STATES: ReadonlySet<string> = new Set(["fetching", "following", "done", "failed"]);
+
+/** A node wants a content that nobody has. */
+export interface Want {
+  readonly type: "want";
+  /** Digest of the content. */
+  readonly key: string;
+  /** Bytes that the node has. */
+  readonly offset: number;
+  /** Number of contents that the node is fetching from upstream. */
+  readonly fetching: number;
+  /** Parent that the node followed, and that does not deliver. */
+  readonly broken?: string;
+  /** How often the node has been sent on to another coordinator. */
+  readonly hops: number;
+}
+
+/** How it stands with one content. */
+export interface ReportEntry {
+  readonly key: string;
+  readonly state: ShareState;
+  readonly offset: number;
+  /** Whom the node follows. */
+  readonly parent?: string;
+}
+
+/** A node tells how it stands. */
+export interface Report {
+  readonly type: "report";
+  readonly entries: readonly ReportEntry[];
+}
+
+/** Answer to a {@linkcode Want}. */
+export type Instruction =
+  /** Go upstream. */
+  | { readonly do: "fetch" }
+  /** Get it from this peer, who has it or is about to get it. A coordinator that names itself tells no address. */
+  | { readonly do: "follow"; readonly peer: Peer }
+  /** Another node decides about this key. */
+  | { readonly do: "ask"; readonly id: string };
+
+/**
+ * Checks a question.
+ *
+ * @param value JSON from a peer.
+ * @returns The question; undefined if it is none.
+ */
+export function parseQuestion(value: unknown): Want | Report | undefined {
+  if (!isRecord(value)) return undefined;
+  const { type, key, offset, fetching, broken, hops, entries } = value;
+  if (type === "report") {
+    if (!Array.isArray(entries) || entries.length > MAX_REPORT_ENTRIES) return undefined;
+    const checked = entries.map(parseEntry);
+    return checked.includes(undefined)
+      ? undefined
+      : { type, entries: checked.filter((entry) => entry !== undefined) };
+  }
+  if (type !== "want" || !isKey(key) || !isCount(offset) || !isCount(fetching)) return undefined;
+  if (!isCount(hops) || (broken !== undefined && !isId(broken))) return undefined;
+  return { type, key, offset, fetching, hops, ...(broken === undefined ? {} : { broken }) };
+}
+
+function parseEntry(value: unknown): ReportEntry | undefined {
+  if (!isRecord(value)) return undefined;
+  const { key, state, offset, parent } = value;
+  if (!isKey(key) || !isCount(offset) || !isState(state)) return undefined;
+  if (parent !== undefined && !isId(parent)) return undefined;
+  return { key, state, offset, ...(parent === undefined ? {} : { parent }) };
+}
+
+/**
+ * Checks an answer.
+ *
+ * @param value JSON from a peer.
+ * @returns The instruction; undefined if it is none.
+ */
+export function parseInstruction(value: unknown): Instruction | undefined {
+  if (!isRecord(value)) return undefined;
+  const { do: what, id } = value;
+  if (what === "fetch") return { do: what };
+  if (what === "ask") return isId(id) ? { do: what, id } : undefined;
+  const peer = what === "follow" ? parsePeer(value["peer"]) : undefined;
+  return peer === undefined ? undefined : { do: "follow", peer };
+}
+
+function parsePeer(value: unknown): Peer | undefined {
+  if (!isRecord(value)) return undefined;
+  const { id, addresses, registryPort } = value;
+  if (!isId(id) || !Array.isArray(addresses) || addresses.length > MAX_ADDRESSES) return undefined;
+  if (!addresses.every(isAddress)) return undefined;
+  if (!isCount(registryPort) || registryPort === 0 || registryPort > 65_535) return undefined;
+  return { id, addresses, registryPort };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_LENGTH;
+}
+
+function isKey(value: unknown): value is string {
+  return typeof value === "string" && isDigest(value);
+}
+
+function isState(value: unknown): value is ShareState {
+  return typeof value === "string" && STATES.has(value);
+}
+
+function isAddress(value: unknown): value is string {
+  return typeof value === "string" && isIP(value) !== 0;
+}

@@ -1,0 +1,524 @@
+/**
+ * A node's part in sharing downloads in progress: it asks the coordinator of a content whom to follow, tells how it
+ * stands with what its containerd is getting, and is the coordinator of the keys that lie close to it.
+ *
+ * docs/cluster-pull.md tells the rules.
+ *
+ * @module
+ */
+import { abortable } from "../abortable.ts";
+import { PeerError } from "../errors.ts";
+import type { Logger } from "../observability/logger.ts";
+import { closest, compareDistance } from "../routing/libp2p/keyspace.ts";
+import type { Messenger } from "../routing/messenger.ts";
+import type { PeerSource } from "../routing/peer_source.ts";
+import type { Peer } from "../routing/router.ts";
+import type { Sleep } from "../sleep.ts";
+import { type Coordinator, FETCH_STALL, FETCH_START_MS } from "./coordinator.ts";
+import {
+  type Instruction,
+  MAX_REPORT_ENTRIES,
+  parseInstruction,
+  parseQuestion,
+  type Report,
+  type ReportEntry,
+  type ShareState,
+  type Want,
+} from "./messages.ts";
+
+/** Longest wait of one node's answer, in milliseconds. */
+export const ASK_MS = 1000;
+
+/** Longest wait until it is clear what is to be done, whoever is asked, in milliseconds. */
+export const DECISION_MS = 2000;
+
+/** Coordinators that are asked when one does not answer. */
+export const MAX_COORDINATORS = 2;
+
+/** How often a node is sent on to another coordinator. */
+export const MAX_HOPS = 3;
+
+/** How often a node reports while it has something under way, in milliseconds. */
+export const REPORT_MS = 1000;
+
+/** Longest wait for the first byte, all parents together, in milliseconds. */
+export const FIRST_BYTE_MS = 4000;
+
+/** Longest wait for further bytes, in milliseconds. */
+export const IDLE_MS = 8000;
+
+/** Most parents of one download. */
+export const MAX_PARENTS = 8;
+
+/** Most contents that a node takes part in at the same time; it goes upstream for further ones. */
+export const MAX_ROLES = 512;
+
+/** How long it is remembered that a content could not be fetched, in milliseconds. */
+export const FAILED_ROLE_MS = 5000;
+
+/** How long a coordinator that did not answer is not asked again, in milliseconds. */
+export const SILENT_TTL_MS = 5000;
+
+/** A download of this node's containerd. */
+export interface Progress {
+  readonly key: string;
+  /** Bytes that are there. */
+  readonly offset: number;
+}
+
+/** What happens, for metrics. All optional. */
+export interface ShareEvents {
+  /** It went upstream because it was told to. */
+  fetching?(): void;
+  /** Time from the request to the first byte or to the decision to go upstream, in seconds. */
+  waited?(seconds: number): void;
+  /** All of what was wanted came from peers. */
+  avoided?(): void;
+  /** It went upstream since the others did not deliver in time. */
+  abandoned?(): void;
+}
+
+/** Options of {@linkcode Participant}. */
+export interface ParticipantOptions {
+  readonly messenger: Messenger;
+  /** Decides about the keys that are this node's. */
+  readonly coordinator: Coordinator;
+  /** The downloads of this node's containerd. */
+  readonly progress: () => Promise<readonly Progress[]>;
+  /** Whether this node has a content. */
+  readonly has: (key: string) => Promise<boolean>;
+  readonly log: Logger;
+  readonly events?: ShareEvents;
+  /** Monotonic clock in milliseconds. */
+  readonly now: () => number;
+  readonly sleep: Sleep;
+}
+
+interface Role {
+  state: "fetching" | "following" | "failed";
+  /** Bytes that are known to be here. */
+  offset: number;
+  /** Since when it has this state. */
+  since: number;
+  progressedAt: number;
+  longestStepMs: number;
+  hasProgressed: boolean;
+  /** Whether containerd was seen to get it. */
+  wasSeen: boolean;
+  parent?: string | undefined;
+  /** Requests of containerd that follow. */
+  sessions: number;
+}
+
+/** See the module. */
+export class Participant {
+  readonly #options: ParticipantOptions;
+  readonly #roles = new Map<string, Role>();
+  /** Coordinators that did not answer, and when. */
+  readonly #silent = new Map<string, number>();
+  /** Containerd's downloads when they were looked at last. */
+  #seen: ReadonlyMap<string, number> = new Map();
+  #wake = Promise.withResolvers<void>();
+
+  /**
+   * @param options Network, store and clock.
+   */
+  constructor(options: ParticipantOptions) {
+    this.#options = options;
+  }
+
+  /** Number of contents that this node takes part in. */
+  get size(): number {
+    return this.#roles.size;
+  }
+
+  /**
+   * How this node stands with a content.
+   *
+   * @param key Digest of the content.
+   * @returns Undefined if it takes no part in it.
+   */
+  state(key: string): Role["state"] | undefined {
+    return this.#roles.get(key)?.state;
+  }
+
+  /** Answers other nodes from now on. */
+  async serve(): Promise<void> {
+    await this.#options.messenger.serve((from, question) => this.#answer(from, question));
+  }
+
+  /**
+   * Finds out how to get a content that nobody has.
+   *
+   * @param key Digest of the content.
+   * @param offset Bytes of it that are here.
+   * @param signal Ends the question.
+   * @returns Where to get it from; undefined if it is to be fetched from upstream.
+   */
+  async join(key: string, offset: number, signal: AbortSignal): Promise<PeerSource | undefined> {
+    const role = this.#roles.get(key);
+    if (role?.state === "fetching" && this.#isProgressing(role)) return undefined;
+    if (this.#options.messenger.neighbours().length === 0) return undefined;
+    if (role === undefined && this.#roles.size >= MAX_ROLES) return undefined;
+    const startedAt = this.#options.now();
+    const instruction = await this.#ask({ key, offset }, FIRST_BYTE_MS, signal);
+    this.#tell(key, instruction, startedAt);
+    if (signal.aborted) return undefined;
+    if (instruction.do !== "follow") {
+      this.#fetch(key, offset);
+      this.#options.events?.waited?.((this.#options.now() - startedAt) / 1000);
+      return undefined;
+    }
+    return this.#following(key, offset, instruction.peer, startedAt);
+  }
+
+  /**
+   * Reports until the signal is aborted.
+   *
+   * @param signal Ends it.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = () => this.wake();
+    signal.addEventListener("abort", stop, { once: true });
+    while (!signal.aborted) {
+      const isBusy = await this.#report(signal);
+      if (signal.aborted) return;
+      if (!isBusy) await this.#wake.promise;
+      this.#wake = Promise.withResolvers();
+      await this.#options.sleep(REPORT_MS, signal);
+    }
+  }
+
+  /** A download may have begun. */
+  wake(): void {
+    this.#wake.resolve();
+  }
+
+  // Following
+
+  #following(key: string, offset: number, first: Peer, startedAt: number): PeerSource {
+    const { now, events } = this.#options;
+    const role = this.#role(key, "following", offset);
+    role.sessions += 1;
+    role.parent = first.id;
+    let parents = 0;
+    let received = offset;
+    let progressedAt = startedAt;
+    let hasBegun = false;
+    let isUpstream = false;
+    let isOver = false;
+    const ending = new AbortController();
+    const patienceMs = () => progressedAt + (hasBegun ? IDLE_MS : FIRST_BYTE_MS) - now();
+    const goUpstream = (isTold: boolean): undefined => {
+      if (isOver || isUpstream) return undefined;
+      isUpstream = true;
+      if (!hasBegun) events?.waited?.((now() - startedAt) / 1000);
+      if (!isTold) events?.abandoned?.();
+      this.#fetch(key, received);
+      return undefined;
+    };
+    const nextParent = async (): Promise<Peer | undefined> => {
+      if (isOver) return undefined;
+      parents += 1;
+      if (parents === 1) return first;
+      if (parents > MAX_PARENTS || patienceMs() <= 0) return goUpstream(false);
+      const askedAt = now();
+      const broken = role.parent;
+      const wanted = { key, offset: received, ...(broken === undefined ? {} : { broken }) };
+      const instruction = await this.#ask(wanted, patienceMs(), ending.signal);
+      this.#tell(key, instruction, askedAt);
+      if (instruction.do !== "follow") return goUpstream(true);
+      if (isOver || patienceMs() <= 0) return goUpstream(false);
+      role.parent = instruction.peer.id;
+      return instruction.peer;
+    };
+    return {
+      next: nextParent,
+      patienceMs,
+      progressed: (bytes) => {
+        if (!hasBegun) events?.waited?.((now() - startedAt) / 1000);
+        hasBegun = true;
+        received += bytes;
+        progressedAt = now();
+      },
+      close: (isComplete) => {
+        if (isOver) return;
+        ending.abort();
+        if (isComplete) events?.avoided?.();
+        else if (!isUpstream && patienceMs() <= 0) goUpstream(false);
+        isOver = true;
+        role.sessions -= 1;
+        // What containerd does now shows in its downloads.
+        this.wake();
+      },
+    };
+  }
+
+  #tell(key: string, instruction: Instruction, askedAt: number): void {
+    const parent = instruction.do === "follow" ? instruction.peer.id : undefined;
+    const tookMs = Math.round(this.#options.now() - askedAt);
+    this.#options.log.debug("told how to get content", { key, do: instruction.do, parent, tookMs });
+  }
+
+  #fetch(key: string, offset: number): void {
+    this.#role(key, "fetching", offset);
+    this.#options.events?.fetching?.();
+  }
+
+  #role(key: string, state: Role["state"], offset: number): Role {
+    const now = this.#options.now();
+    const role: Role = this.#roles.get(key) ??
+      {
+        state,
+        offset,
+        since: now,
+        progressedAt: now,
+        longestStepMs: 0,
+        hasProgressed: false,
+        wasSeen: false,
+        sessions: 0,
+      };
+    const fresh = { state, since: now, progressedAt: now, longestStepMs: 0, hasProgressed: false };
+    Object.assign(role, fresh, { parent: undefined, offset: Math.max(offset, role.offset) });
+    this.#roles.set(key, role);
+    this.wake();
+    return role;
+  }
+
+  #isProgressing({ progressedAt, hasProgressed, longestStepMs }: Role): boolean {
+    const { leastMs, factor, mostMs } = FETCH_STALL;
+    const patienceMs = hasProgressed
+      ? Math.min(mostMs, Math.max(leastMs, longestStepMs * factor))
+      : FETCH_START_MS;
+    return this.#options.now() - progressedAt < patienceMs;
+  }
+
+  // Asking and answering
+
+  async #ask(
+    wanted: Pick<Want, "key" | "offset" | "broken">,
+    limitMs: number,
+    signal: AbortSignal,
+  ): Promise<Instruction> {
+    const fetching = [...this.#roles.values()].filter(({ state }) => state === "fetching").length;
+    const want: Want = { type: "want", fetching, hops: 0, ...wanted };
+    return await this.#within(Math.min(limitMs, DECISION_MS), signal, async (bounded) => {
+      for (const coordinator of this.#coordinators(want.key)) {
+        if (bounded.aborted) break;
+        const instruction = await this.#askOne(coordinator, want, bounded);
+        if (instruction !== undefined) return instruction;
+      }
+      return { do: "fetch" };
+    }) ?? { do: "fetch" };
+  }
+
+  /** Who decides about a key, best first. */
+  #coordinators(key: string): string[] {
+    const { messenger, now } = this.#options;
+    const isHeard = ({ id }: { id: string }) =>
+      now() - (this.#silent.get(id) ?? -Infinity) >= SILENT_TTL_MS;
+    const nodes = [messenger.self, ...messenger.neighbours().filter(isHeard)];
+    return closest(messenger.place(key), nodes, MAX_COORDINATORS).map(({ id }) => id);
+  }
+
+  /** Asks one coordinator, and whom that one names. Undefined if there is no answer. */
+  async #askOne(first: string, want: Want, signal: AbortSignal): Promise<Instruction | undefined> {
+    const { messenger, coordinator } = this.#options;
+    let id = first;
+    for (let hops = 0; hops <= MAX_HOPS; hops++) {
+      if (id === messenger.self.id) {
+        return await this.#known(await coordinator.want(this.#self, want));
+      }
+      const answer = await this.#question(id, { ...want, hops }, signal);
+      const instruction = answer === undefined ? undefined : parseInstruction(answer);
+      if (instruction === undefined) {
+        if (!signal.aborted) this.#ignore(id);
+        return undefined;
+      }
+      if (instruction.do !== "ask") return await this.#known(instruction);
+      id = instruction.id;
+    }
+    return undefined;
+  }
+
+  /** How a peer can be reached is known best here, if it is known. */
+  async #known(instruction: Instruction): Promise<Instruction> {
+    if (instruction.do !== "follow") return instruction;
+    const peer = await this.#options.messenger.describe(instruction.peer.id).catch(() => undefined);
+    return peer === undefined ? instruction : { do: "follow", peer };
+  }
+
+  /** This node as a parent. Who is sent here has asked here, and knows the addresses. */
+  get #self(): Peer {
+    return { id: this.#options.messenger.self.id, addresses: [], registryPort: 1 };
+  }
+
+  /** Undefined if there is no answer in time. */
+  async #question(id: string, question: unknown, signal: AbortSignal): Promise<unknown> {
+    const { messenger } = this.#options;
+    return await this.#within(ASK_MS, signal, (bounded) => messenger.ask(id, question, bounded));
+  }
+
+  /** Undefined if work fails, or is not done in time. */
+  async #within<T>(
+    ms: number,
+    signal: AbortSignal,
+    work: (bounded: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    const over = new AbortController();
+    const bounded = AbortSignal.any([signal, over.signal]);
+    void this.#options.sleep(ms, bounded).then(() => over.abort());
+    try {
+      return await abortable(work(bounded), bounded);
+    } catch {
+      return undefined;
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** Somebody who does not answer is not asked for a while. */
+  #ignore(id: string): void {
+    this.#silent.delete(id);
+    this.#silent.set(id, this.#options.now());
+    if (this.#silent.size > MAX_ROLES) this.#silent.delete(this.#silent.keys().next().value!);
+  }
+
+  async #answer(from: Peer, value: unknown): Promise<unknown> {
+    const question = parseQuestion(value);
+    if (question === undefined) throw new PeerError("question makes no sense");
+    const { coordinator } = this.#options;
+    if (question.type === "report") {
+      coordinator.report(from, question);
+      return { do: "go on" };
+    }
+    const closer = question.hops < MAX_HOPS ? this.#closer(question.key, from.id) : undefined;
+    if (closer !== undefined) return { do: "ask", id: closer } satisfies Instruction;
+    return await coordinator.want(from, question);
+  }
+
+  /** A node that is closer to a key than this one; the asker knows how far it is itself. */
+  #closer(key: string, asker: string): string | undefined {
+    const { messenger, now } = this.#options;
+    const place = messenger.place(key);
+    const others = messenger.neighbours().filter(({ id }) =>
+      id !== asker && now() - (this.#silent.get(id) ?? -Infinity) >= SILENT_TTL_MS
+    );
+    const [best] = closest(place, others, 1);
+    if (best === undefined) return undefined;
+    const isCloser = compareDistance(place, best.position, messenger.self.position) < 0;
+    return isCloser ? best.id : undefined;
+  }
+
+  // Reporting
+
+  /**
+   * Looks at containerd's downloads and tells the coordinators.
+   *
+   * @returns True if it is worth another look soon.
+   */
+  async #report(signal: AbortSignal): Promise<boolean> {
+    const downloads = await this.#downloads();
+    const hasNew = this.#adopt(downloads);
+    const entries = new Map<string, ReportEntry[]>();
+    for (const [key, role] of this.#roles) {
+      const { since } = role;
+      const wasFailed = role.state === "failed";
+      const state = await this.#stateNow(key, role, downloads.get(key));
+      // It was given something else to do while the store was asked.
+      if (role.since !== since || this.#roles.get(key) !== role) continue;
+      this.#change(key, role, state);
+      const [coordinator] = this.#coordinators(key);
+      if (coordinator === undefined || (wasFailed && state === "failed")) continue;
+      const { offset, parent } = role;
+      const entry = { key, state, offset, ...(parent === undefined ? {} : { parent }) };
+      entries.set(coordinator, [...(entries.get(coordinator) ?? []), entry]);
+    }
+    await Promise.all([...entries].map(([id, list]) => this.#send(id, list, signal)));
+    return hasNew || this.#roles.size > 0;
+  }
+
+  /** None while containerd is away: nothing grows then. */
+  async #downloads(): Promise<Map<string, number>> {
+    try {
+      return new Map((await this.#options.progress()).map(({ key, offset }) => [key, offset]));
+    } catch (error) {
+      this.#options.log.debug("cannot look at downloads in progress", { error });
+      return new Map();
+    }
+  }
+
+  /**
+   * Takes in downloads that grow and that nobody asked this process for. What a containerd has left behind that was
+   * killed does not grow.
+   *
+   * @returns True if there is one that was not seen before.
+   */
+  #adopt(downloads: ReadonlyMap<string, number>): boolean {
+    let hasNew = false;
+    for (const [key, offset] of downloads) {
+      const before = this.#seen.get(key);
+      hasNew ||= before === undefined;
+      if (before === undefined || offset <= before || this.#roles.has(key)) continue;
+      if (this.#roles.size < MAX_ROLES) this.#role(key, "fetching", before);
+    }
+    this.#seen = downloads;
+    return hasNew;
+  }
+
+  async #stateNow(key: string, role: Role, offset: number | undefined): Promise<ShareState> {
+    if (offset === undefined) {
+      if (await this.#has(key)) return "done";
+      // It is to be seen soon, or is being asked for.
+      if (role.state === "following" && role.sessions > 0) return role.state;
+      return role.wasSeen || !this.#isProgressing(role) ? "failed" : role.state;
+    }
+    role.wasSeen = true;
+    const hasGrown = this.#observe(role, offset);
+    if (role.state === "failed") return hasGrown ? "fetching" : role.state;
+    // Nobody here asks peers for it any more, and yet it goes on: from upstream.
+    if (role.state === "following" && role.sessions === 0 && hasGrown) return "fetching";
+    const isStuck = role.state === "fetching" && !this.#isProgressing(role);
+    return isStuck ? "failed" : role.state;
+  }
+
+  async #has(key: string): Promise<boolean> {
+    try {
+      return await this.#options.has(key);
+    } catch {
+      return false; // containerd is away.
+    }
+  }
+
+  /** What failed stays known for a while, so that nobody waits for it here. */
+  #change(key: string, role: Role, state: ShareState): void {
+    if (state === "done") this.#roles.delete(key);
+    else if (state !== role.state) {
+      Object.assign(role, { state, since: this.#options.now(), parent: undefined });
+    } else if (state === "failed" && this.#options.now() - role.since >= FAILED_ROLE_MS) {
+      this.#roles.delete(key);
+    }
+  }
+
+  #observe(role: Role, offset: number): boolean {
+    if (offset <= role.offset) return false;
+    const now = this.#options.now();
+    if (role.hasProgressed) {
+      role.longestStepMs = Math.max(role.longestStepMs, now - role.progressedAt);
+    }
+    role.offset = offset;
+    role.progressedAt = now;
+    role.hasProgressed = true;
+    return true;
+  }
+
+  async #send(id: string, entries: readonly ReportEntry[], signal: AbortSignal): Promise<void> {
+    const { coordinator, messenger } = this.#options;
+    for (let at = 0; at < entries.length; at += MAX_REPORT_ENTRIES) {
+      const part = entries.slice(at, at + MAX_REPORT_ENTRIES);
+      const report: Report = { type: "report", entries: part };
+      if (id === messenger.self.id) coordinator.report(this.#self, report);
+      else await this.#question(id, report, signal);
+    }
+  }
+}

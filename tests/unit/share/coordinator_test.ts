@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import type { Peer } from "../../../lib/routing/router.ts";
+import {
+  Coordinator,
+  DONE_TTL_MS,
+  FAN_OUT,
+  FETCH_STALL,
+  FETCH_START_MS,
+  HOLD_MS,
+  MAX_BEHIND_BYTES,
+  MAX_KEYS,
+  MAX_PARTICIPANTS,
+  PARTICIPANT_TTL_MS,
+} from "../../../lib/share/coordinator.ts";
+import type { Instruction, ShareState, Want } from "../../../lib/share/messages.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+
+const KEY = `sha256:${"a".repeat(64)}`;
+
+function peer(id: string): Peer {
+  return { id, addresses: ["10.0.0.1"], registryPort: 5000 };
+}
+
+/** A coordinator whose time a test moves. */
+class Bed {
+  readonly clock = new FakeClock();
+  readonly coordinator = new Coordinator({
+    now: this.clock.now,
+    sleep: this.clock.sleep,
+    random: () => 0.5,
+  });
+
+  want(id: string, want: Partial<Want> = {}): Promise<Instruction> {
+    const whole: Want = { type: "want", key: KEY, offset: 0, fetching: 0, hops: 0, ...want };
+    return this.coordinator.want(peer(id), whole);
+  }
+
+  /** Asks, and lets the time pass that those who ask are held back. */
+  async told(id: string, want: Partial<Want> = {}): Promise<string> {
+    const asking = this.want(id, want);
+    await this.clock.advance(HOLD_MS);
+    return show(await asking);
+  }
+
+  report(id: string, state: ShareState, offset: number, parent?: string): void {
+    const entry = { key: KEY, state, offset, ...(parent === undefined ? {} : { parent }) };
+    this.coordinator.report(peer(id), { type: "report", entries: [entry] });
+  }
+}
+
+function show(instruction: Instruction): string {
+  return instruction.do === "follow" ? `follow ${instruction.peer.id}` : instruction.do;
+}
+
+Deno.test("Coordinator sends one of those who want the same upstream, and the others to it", async () => {
+  const bed = new Bed();
+  const asking = ["a", "b", "c"].map((id) => bed.want(id));
+  await bed.clock.advance(HOLD_MS);
+  const told = (await Promise.all(asking)).map(show);
+  assert.deepEqual(told, ["fetch", "follow a", "follow a"]);
+});
+
+Deno.test("Coordinator chooses who has most of it, then who fetches least", async () => {
+  const bed = new Bed();
+  const asking = [
+    bed.want("a", { fetching: 1 }),
+    bed.want("b", { fetching: 0 }),
+    bed.want("c", { fetching: 0, offset: 10 }),
+  ];
+  await bed.clock.advance(HOLD_MS);
+  assert.deepEqual((await Promise.all(asking)).map(show), ["follow c", "follow c", "fetch"]);
+
+  const other = `sha256:${"b".repeat(64)}`;
+  const again = [
+    bed.want("a", { key: other, fetching: 1 }),
+    bed.want("b", { key: other, fetching: 0 }),
+  ];
+  await bed.clock.advance(HOLD_MS);
+  assert.deepEqual((await Promise.all(again)).map(show), ["follow b", "fetch"]);
+});
+
+Deno.test("Coordinator builds a tree in which nobody has more than its share of children", async () => {
+  const bed = new Bed();
+  assert.equal(await bed.told("n0"), "fetch");
+  const children = new Map<string, number>();
+  for (let number = 1; number < 30; number++) {
+    const told = await bed.told(`n${number}`);
+    children.set(told, (children.get(told) ?? 0) + 1);
+  }
+  assert.equal(Math.max(...children.values()), FAN_OUT);
+  assert.equal(children.get("follow n0"), FAN_OUT);
+  assert(!children.has("fetch"));
+});
+
+Deno.test("Coordinator replaces a fetcher that gets no first byte", async () => {
+  const bed = new Bed();
+  assert.equal(await bed.told("a"), "fetch");
+  assert.equal(await bed.told("b"), "follow a");
+  await bed.clock.advance(FETCH_START_MS);
+  assert.equal(await bed.told("x"), "follow a", "its reports may be late");
+  bed.report("a", "fetching", 0);
+  assert.equal(await bed.told("c"), "fetch");
+  assert.equal(await bed.told("b"), "follow c");
+});
+
+Deno.test("Coordinator replaces a fetcher that stalls, with the patience that its rate asks for", async () => {
+  const bed = new Bed();
+  await bed.told("a");
+  bed.report("a", "fetching", 1);
+  await bed.clock.advance(1500);
+  bed.report("a", "fetching", 2);
+  await bed.clock.advance(FETCH_STALL.leastMs + 500);
+  bed.report("a", "fetching", 2);
+  assert.equal(await bed.told("b"), "follow a", "four times its longest step are not over");
+  await bed.clock.advance(1500 * FETCH_STALL.factor - FETCH_STALL.leastMs);
+  bed.report("a", "fetching", 2);
+  assert.equal(await bed.told("c"), "fetch");
+});
+
+Deno.test("Coordinator forgets who is not heard of, but knows for a while who has the content", async () => {
+  const bed = new Bed();
+  await bed.told("a");
+  bed.report("a", "fetching", 1);
+  await bed.clock.advance(PARTICIPANT_TTL_MS);
+  assert.equal(await bed.told("b"), "fetch");
+  bed.report("b", "done", 5);
+  await bed.clock.advance(PARTICIPANT_TTL_MS);
+  assert.equal(await bed.told("c"), "follow b");
+  await bed.clock.advance(DONE_TTL_MS);
+  assert.equal(await bed.told("d"), "fetch");
+});
+
+Deno.test("Coordinator lets one of those whose parent broke fetch the rest", async () => {
+  const bed = new Bed();
+  for (const id of ["a", "b", "c"]) await bed.told(id);
+  const asking = [
+    bed.want("b", { broken: "a", offset: 10 }),
+    bed.want("c", { broken: "a", offset: 20 }),
+  ];
+  await bed.clock.advance(HOLD_MS);
+  assert.deepEqual((await Promise.all(asking)).map(show), ["follow c", "fetch"]);
+});
+
+Deno.test("Coordinator does not hold against a parent what was before its new task", async () => {
+  const bed = new Bed();
+  for (const id of ["a", "b", "c"]) await bed.told(id);
+  bed.report("c", "following", 0, "b");
+  await bed.clock.advance(100);
+  assert.equal(await bed.told("b", { broken: "a", offset: 10 }), "fetch");
+  assert.equal(await bed.told("c", { broken: "b", offset: 9 }), "follow b");
+});
+
+Deno.test("Coordinator never lets a node follow one that gets its bytes from it", async () => {
+  const bed = new Bed();
+  // As a new coordinator learns of them, from reports alone.
+  bed.report("a", "following", 10, "b");
+  bed.report("b", "following", 10, "c");
+  bed.report("c", "following", 10, "gone");
+  assert.equal(await bed.told("c", { offset: 10 }), "fetch");
+  assert.equal(await bed.told("d", { offset: 0 }), "follow c");
+  bed.report("e", "following", 0, "f");
+  bed.report("f", "following", 0, "e");
+  const other = new Bed();
+  other.report("e", "following", 0, "f");
+  other.report("f", "following", 0, "e");
+  assert.equal(await other.told("g"), "fetch", "a circle has no root");
+});
+
+Deno.test("Coordinator names no parent that is far behind", async () => {
+  const bed = new Bed();
+  await bed.told("a");
+  bed.report("a", "fetching", 1);
+  assert.equal(await bed.told("b", { offset: MAX_BEHIND_BYTES + 2 }), "fetch");
+  bed.report("c", "done", 1);
+  assert.equal(await bed.told("d", { offset: MAX_BEHIND_BYTES * 3 }), "follow c");
+});
+
+Deno.test("Coordinator prefers to send others upstream than one that has just failed", async () => {
+  const bed = new Bed();
+  await bed.told("a");
+  bed.report("a", "failed", 0);
+  const asking = [bed.want("a"), bed.want("b")];
+  await bed.clock.advance(HOLD_MS);
+  assert.deepEqual((await Promise.all(asking)).map(show), ["follow b", "fetch"]);
+});
+
+Deno.test("Coordinator remembers no more than it may, and sends upstream what is beyond", async () => {
+  const bed = new Bed();
+  const asking: Promise<Instruction>[] = [];
+  for (let number = 0; number < MAX_KEYS + 10; number++) {
+    const key = `sha256:${number.toString(16).padStart(64, "0")}`;
+    asking.push(bed.want("a", { key }));
+  }
+  await bed.clock.advance(HOLD_MS);
+  assert((await Promise.all(asking)).every((instruction) => instruction.do === "fetch"));
+  assert.equal(bed.coordinator.size, MAX_KEYS);
+  await bed.clock.advance(DONE_TTL_MS);
+  await bed.told("a");
+  assert.equal(bed.coordinator.size, 1);
+
+  const crowded = new Bed();
+  for (let number = 0; number < MAX_PARTICIPANTS; number++) {
+    crowded.report(`n${number}`, "done", 1);
+  }
+  assert.equal(await crowded.told("late"), "fetch");
+});

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import {
+  MAX_REPORT_ENTRIES,
+  parseInstruction,
+  parseQuestion,
+} from "../../../lib/share/messages.ts";
+
+const KEY = `sha256:${"a".repeat(64)}`;
+const WANT = { type: "want", key: KEY, offset: 5, fetching: 1, hops: 0 };
+const ENTRY = { key: KEY, state: "following", offset: 7, parent: "p" };
+const PEER = { id: "p", addresses: ["10.0.0.1", "fd00::1"], registryPort: 5000 };
+
+Deno.test("parseQuestion() takes what nodes send, and leaves unknown fields out", () => {
+  assert.deepEqual(parseQuestion({ ...WANT, extra: 1 }), WANT);
+  assert.deepEqual(parseQuestion({ ...WANT, broken: "p" }), { ...WANT, broken: "p" });
+  const { parent: _parent, ...rest } = ENTRY;
+  const report = { type: "report", entries: [ENTRY, { ...rest, state: "done" }] };
+  assert.deepEqual(parseQuestion(report), report);
+});
+
+Deno.test("parseQuestion() refuses all else", () => {
+  const wrong = [
+    undefined,
+    null,
+    "want",
+    {},
+    { ...WANT, type: "other" },
+    { ...WANT, key: "docker.io/library/nginx:1.27" },
+    { ...WANT, offset: -1 },
+    { ...WANT, offset: 1.5 },
+    { ...WANT, offset: "5" },
+    { ...WANT, fetching: undefined },
+    { ...WANT, hops: NaN },
+    { ...WANT, broken: "" },
+    { ...WANT, broken: "x".repeat(1000) },
+    { type: "report", entries: "none" },
+    { type: "report", entries: [ENTRY, { ...ENTRY, state: "wanting" }] },
+    { type: "report", entries: [{ ...ENTRY, parent: 5 }] },
+    { type: "report", entries: [null] },
+    { type: "report", entries: Array(MAX_REPORT_ENTRIES + 1).fill(ENTRY) },
+  ];
+  for (const value of wrong) assert.equal(parseQuestion(value), undefined, JSON.stringify(value));
+});
+
+Deno.test("parseInstruction() takes what coordinators answer", () => {
+  assert.deepEqual(parseInstruction({ do: "fetch", extra: 1 }), { do: "fetch" });
+  assert.deepEqual(parseInstruction({ do: "ask", id: "p" }), { do: "ask", id: "p" });
+  const follow = { do: "follow", peer: PEER };
+  assert.deepEqual(parseInstruction(follow), follow);
+});
+
+Deno.test("parseInstruction() refuses all else", () => {
+  const wrong = [
+    null,
+    "fetch",
+    { do: "wait" },
+    { do: "ask" },
+    { do: "follow" },
+    { do: "follow", peer: { ...PEER, id: 5 } },
+    { do: "follow", peer: { ...PEER, addresses: ["example.com"] } },
+    { do: "follow", peer: { ...PEER, addresses: Array(9).fill("10.0.0.1") } },
+    { do: "follow", peer: { ...PEER, registryPort: 0 } },
+    { do: "follow", peer: { ...PEER, registryPort: 65_536 } },
+  ];
+  for (const value of wrong) {
+    assert.equal(parseInstruction(value), undefined, JSON.stringify(value));
+  }
+});

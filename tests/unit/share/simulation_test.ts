@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { FIRST_BYTE_MS, IDLE_MS } from "../../../lib/share/participant.ts";
+import {
+  CONTENT_STEPS,
+  type Faults,
+  type Outcome,
+  randomFrom,
+  SimulatedCluster,
+} from "./simulated_cluster.ts";
+
+const NO_FAULTS: Faults = {
+  loss: 0,
+  delay: 0,
+  blindness: 0,
+  mirrorDeath: 0,
+  containerdDeath: 0,
+  refusal: 0,
+  stall: 0,
+  corruption: 0,
+};
+
+/** Longest time that a mirror may make its containerd wait for a byte, or for the word that it must go upstream. */
+const LONGEST_WAIT_MS = Math.max(FIRST_BYTE_MS, IDLE_MS) + 500;
+
+/** When every pull has ended: several such waits, upstream's own stall, and the transfer. */
+const END_MS = 60_000;
+
+function keyOf(seed: number, number: number): string {
+  return `sha256:${createHash("sha256").update(`${seed} ${number}`).digest("hex")}`;
+}
+
+/** What holds in every schedule. */
+function check(outcome: Outcome, label: string): void {
+  assert.equal(outcome.open, 0, `${label}: pulls are open after ${END_MS} ms`);
+  assert.equal(outcome.wrongBodies, 0, `${label}: a wrong body was completed`);
+  for (const { node, end, reason, longestWaitMs } of outcome.pulls) {
+    assert(longestWaitMs <= LONGEST_WAIT_MS, `${label}: ${node} waited for ${longestWaitMs} ms`);
+    assert(end === "complete" || reason !== undefined, `${label}: ${node} failed`);
+  }
+}
+
+interface Plan {
+  readonly schedules: number;
+  readonly nodes: number;
+  readonly keys: number;
+  readonly faults: (random: () => number) => Faults;
+}
+
+/** @returns Mean number of copies of a content that left upstream. */
+async function simulate(name: string, plan: Plan): Promise<number> {
+  let copies = 0;
+  for (let seed = 1; seed <= plan.schedules; seed++) {
+    const random = randomFrom(seed * 7919);
+    const cluster = new SimulatedCluster(seed, plan.nodes, plan.faults(random));
+    const keys = Array.from({ length: plan.keys }, (_, number) => keyOf(seed, number));
+    const outcome = await cluster.pullAll(keys, 100, END_MS);
+    check(outcome, `${name}, seed ${seed}`);
+    copies += outcome.upstreamSteps / CONTENT_STEPS / plan.keys;
+  }
+  return copies / plan.schedules;
+}
+
+Deno.test("sharing without faults costs upstream one copy", async () => {
+  const copies = await simulate("no faults", {
+    schedules: 150,
+    nodes: 10,
+    keys: 2,
+    faults: () => NO_FAULTS,
+  });
+  assert.equal(copies, 1);
+});
+
+Deno.test("sharing survives each fault by itself", async () => {
+  for (const fault of Object.keys(NO_FAULTS) as (keyof Faults)[]) {
+    await simulate(fault, {
+      schedules: 60,
+      nodes: 6,
+      keys: 1,
+      faults: () => ({ ...NO_FAULTS, [fault]: 0.3 }),
+    });
+  }
+});
+
+Deno.test("sharing survives all faults together, in thousands of schedules", async () => {
+  await simulate("all faults", {
+    schedules: 2000,
+    nodes: 5,
+    keys: 1,
+    faults: (random) => ({
+      loss: random() * 0.3,
+      delay: random() * 0.3,
+      blindness: random() * 0.5,
+      mirrorDeath: random() * 0.4,
+      containerdDeath: random() * 0.4,
+      refusal: random() * 0.5,
+      stall: random() * 0.4,
+      corruption: random() * 0.3,
+    }),
+  });
+});
+
+Deno.test("sharing goes on with few copies when nodes die at random moments", async () => {
+  const copies = await simulate("deaths", {
+    schedules: 150,
+    nodes: 10,
+    keys: 1,
+    faults: () => ({ ...NO_FAULTS, mirrorDeath: 0.1, containerdDeath: 0.1 }),
+  });
+  assert(copies < 3, `${copies} copies`);
+});
