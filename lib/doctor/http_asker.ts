@@ -38,7 +38,7 @@ export type HttpAsker = (url: string, question?: HttpQuestion) => Promise<HttpAn
  * @returns The answer, read whole.
  * @throws {UnavailableError} If there is no answer in time.
  */
-export const askHttp: HttpAsker = async (url, question = {}) => {
+export async function askHttp(url: string, question: HttpQuestion = {}): Promise<HttpAnswer> {
   const { method = "GET", headers = {}, signal } = question;
   const timeout = AbortSignal.timeout(ASK_TIMEOUT_MS);
   const bounded = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
@@ -51,7 +51,7 @@ export const askHttp: HttpAsker = async (url, question = {}) => {
   } catch (cause) {
     throw new UnavailableError(`${new URL(url).host} ${reasonOf(cause, timeout)}`, { cause });
   }
-};
+}
 
 function reasonOf(cause: unknown, timeout: AbortSignal): string {
   if (timeout.aborted) return `does not answer within ${ASK_TIMEOUT_MS / 1000} s`;
