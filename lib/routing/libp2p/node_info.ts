@@ -21,8 +21,11 @@ export const MAX_NODE_INFO_BYTES = 4096;
 /** Most peers whose answers are remembered; the oldest go first. */
 export const MAX_NODE_INFOS = 4096;
 
-/** Pause before a peer that has just connected is asked, in milliseconds: identify goes first. */
-export const NODE_INFO_DELAY_MS = 100;
+/**
+ * Pauses before a peer that has just connected is asked, in milliseconds: identify goes first. It is asked again because
+ * the first question may go to the one of two connections, made by both sides at once, that is about to be closed.
+ */
+export const NODE_INFO_PAUSES_MS = [100, 1000, 5000] as const;
 
 /** What a node tells. */
 export interface NodeInfo {
@@ -42,13 +45,20 @@ export interface NodeInfoHost {
 export class NodeInfos {
   readonly #host: NodeInfoHost;
   readonly #own: NodeInfo;
+  readonly #pausesMs: readonly number[];
   readonly #known = new Map<string, NodeInfo>();
 
   /**
    * @param host The libp2p node.
    * @param own What this node tells.
+   * @param pausesMs Pauses before the tries. Default: {@linkcode NODE_INFO_PAUSES_MS}.
    */
-  constructor(host: NodeInfoHost, own: NodeInfo) {
+  constructor(
+    host: NodeInfoHost,
+    own: NodeInfo,
+    pausesMs: readonly number[] = NODE_INFO_PAUSES_MS,
+  ) {
+    this.#pausesMs = pausesMs;
     this.#host = host;
     this.#own = own;
   }
@@ -76,25 +86,33 @@ export class NodeInfos {
   }
 
   /**
-   * Asks a peer, unless it has told already.
+   * Asks a peer, unless it has told already, and again if there is no answer.
    *
    * @param peer The peer.
    * @param signal Ends it.
    */
   async ask(peer: PeerId, signal: AbortSignal): Promise<void> {
     const id = peer.toString();
-    await sleep(NODE_INFO_DELAY_MS, signal);
-    if (signal.aborted || this.#known.has(id)) return;
+    for (const pauseMs of this.#pausesMs) {
+      await sleep(pauseMs, signal);
+      if (signal.aborted || this.#known.has(id) || await this.#askOnce(peer, signal)) return;
+    }
+  }
+
+  /** @returns True if another try is in vain: the peer has answered, or never will. */
+  async #askOnce(peer: PeerId, signal: AbortSignal): Promise<boolean> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(NODE_INFO_TIMEOUT_MS)]);
     let stream: Stream | undefined;
     try {
       stream = await this.#host.dialProtocol(peer, NODE_INFO_PROTOCOL, { signal: bounded });
       const info = parseNodeInfo(await readToEnd(stream, bounded));
-      if (info === undefined) return;
-      this.#known.set(id, info);
+      if (info === undefined) return true;
+      this.#known.set(peer.toString(), info);
       if (this.#known.size > MAX_NODE_INFOS) this.#known.delete(this.#known.keys().next().value!);
-    } catch {
-      // Spegel, or gone: nothing is known of it then.
+      return true;
+    } catch (error) {
+      // Spegel does not speak this protocol, or the peer is gone: nothing is known of it then.
+      return error instanceof Error && error.name === "UnsupportedProtocolError";
     } finally {
       stream?.close().catch(() => {});
     }
