@@ -30,7 +30,8 @@ export const peersCheck: Check = {
       )
     );
     if (status.peers.length === 0) {
-      const isAlone = status.router.detail === ALONE;
+      // A node that others start from has nobody to ask once it has lost them all.
+      const isAlone = status.router.detail === ALONE && lost.length === 0;
       const none = peers.found(isAlone ? "peers-alone" : "peers-none", status.router.detail);
       return [none, ...lost];
     }
