@@ -22,8 +22,8 @@ export const MAX_NODE_INFO_BYTES = 4096;
 export const MAX_NODE_INFOS = 4096;
 
 /**
- * Pauses before a peer that has just connected is asked, in milliseconds: identify goes first. It is asked again because
- * the first question may go to the one of two connections, made by both sides at once, that is about to be closed.
+ * Pauses before a peer that has just connected is asked, in milliseconds: identify goes first. More than one, for a
+ * question is lost with its connection.
  */
 export const NODE_INFO_PAUSES_MS = [100, 1000, 5000] as const;
 
@@ -105,7 +105,7 @@ export class NodeInfos {
     let stream: Stream | undefined;
     try {
       stream = await this.#host.dialProtocol(peer, NODE_INFO_PROTOCOL, { signal: bounded });
-      const info = parseNodeInfo(await readToEnd(stream, bounded));
+      const info = await readAnswer(stream, bounded);
       if (info === undefined) return true;
       this.#known.set(peer.toString(), info);
       if (this.#known.size > MAX_NODE_INFOS) this.#known.delete(this.#known.keys().next().value!);
@@ -119,24 +119,33 @@ export class NodeInfos {
   }
 }
 
-async function readToEnd(stream: Stream, signal: AbortSignal): Promise<Uint8Array> {
+/**
+ * Reads until the answer is whole. The end of the stream cannot be waited for: an end that comes before somebody reads is
+ * not told by libp2p.
+ */
+async function readAnswer(stream: Stream, signal: AbortSignal): Promise<NodeInfo | undefined> {
   const abort = () => stream.abort(new Error("took too long"));
   signal.addEventListener("abort", abort, { once: true });
   try {
-    const parts: Uint8Array[] = [];
-    let size = 0;
+    let bytes = new Uint8Array(0);
     for await (const part of stream) {
-      const bytes = part instanceof Uint8Array ? part : part.subarray();
-      size += bytes.length;
-      if (size > MAX_NODE_INFO_BYTES) throw new RangeError("answer is too long");
-      parts.push(bytes);
+      bytes = concatenated(bytes, part instanceof Uint8Array ? part : part.subarray());
+      if (bytes.length > MAX_NODE_INFO_BYTES) throw new RangeError("answer is too long");
+      // A part of an object is never an object.
+      const info = parseNodeInfo(bytes);
+      if (info !== undefined) return info;
     }
-    const whole = new Uint8Array(size);
-    parts.reduce((at, bytes) => (whole.set(bytes, at), at + bytes.length), 0);
-    return whole;
+    return undefined;
   } finally {
     signal.removeEventListener("abort", abort);
   }
+}
+
+function concatenated(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 /**

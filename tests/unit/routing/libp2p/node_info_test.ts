@@ -8,6 +8,8 @@ const NEVER = new AbortController().signal;
 /** A node whose peers answer a question as told, one after the other. */
 class AnsweringHost implements NodeInfoHost {
   asked = 0;
+  /** Whether the end of the stream comes before somebody reads, and is lost. */
+  isEndMissed = false;
   readonly #answers: (string | Error)[];
 
   constructor(...answers: (string | Error)[]) {
@@ -21,9 +23,13 @@ class AnsweringHost implements NodeInfoHost {
   dialProtocol(_peer: PeerId): Promise<Stream> {
     const answer = this.#answers[this.asked++];
     if (typeof answer !== "string") return Promise.reject(answer);
+    const bytes = new TextEncoder().encode(answer);
+    const { isEndMissed } = this;
     const stream = {
       async *[Symbol.asyncIterator]() {
-        yield await Promise.resolve(new TextEncoder().encode(answer));
+        yield await Promise.resolve(bytes.subarray(0, 5));
+        yield await Promise.resolve(bytes.subarray(5));
+        if (isEndMissed) await new Promise(() => {});
       },
       abort: () => {},
       close: () => Promise.resolve(),
@@ -42,6 +48,15 @@ Deno.test("NodeInfos.ask() asks again when the connection was closed", async () 
   const infos = new NodeInfos(host, { version: "1" }, PAUSES);
   await infos.ask(peer, NEVER);
   assert.deepEqual(infos.get(peer.toString()), { version: "1.2.3", zone: "a" });
+});
+
+Deno.test("NodeInfos.ask() does not wait for the end of a stream whose answer is whole", async () => {
+  const peer = await makePeerId(1);
+  const host = new AnsweringHost(TOLD);
+  host.isEndMissed = true;
+  const infos = new NodeInfos(host, { version: "1" }, PAUSES);
+  await infos.ask(peer, NEVER);
+  assert.equal(infos.get(peer.toString())?.version, "1.2.3");
 });
 
 Deno.test("NodeInfos.ask() gives up in the end, and leaves Spegel alone at once", async () => {
