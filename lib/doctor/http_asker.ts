@@ -53,9 +53,11 @@ export async function askHttp(url: string, question: HttpQuestion = {}): Promise
   }
 }
 
+/** The words of the operating system where there are some; those of `fetch` say no more than that it failed. */
 function reasonOf(cause: unknown, timeout: AbortSignal): string {
   if (timeout.aborted) return `does not answer within ${ASK_TIMEOUT_MS / 1000} s`;
-  const text = cause instanceof Error ? cause.message : String(cause);
-  const osError = /: ([^:]*) \(os error \d+\)/.exec(text)?.[1];
+  let text = String(cause);
+  for (let error = cause; error instanceof Error; error = error.cause) text = error.message;
+  const osError = /(?:^|: )([^:]*) \(os error \d+\)/.exec(text)?.[1];
   return `does not answer: ${(osError ?? text).toLowerCase()}`;
 }
