@@ -1,18 +1,20 @@
 /**
  * How soon and at what cost nodes know what others have. docs/benchmarks.md says what the figures mean.
  *
- *     deno task bench:route [--rounds=3] [--nodes=10] [--max-scale=100]
+ *     deno task bench:route [--rounds=3] [--nodes=10] [--scale=100] [--simulated=1000]
  *
  * @module
  */
+import { measureProcesses } from "./route/processes.ts";
+import { measureScale } from "./route/scale.ts";
+import { measureServiceMemory } from "./route/service_memory.ts";
+import { simulate } from "./route/simulation.ts";
 import { numberArgument } from "./support/arguments.ts";
 import { sayFigures } from "./support/report.ts";
-import { measureProcesses } from "./route/processes.ts";
-import { measureServiceMemory } from "./route/service_memory.ts";
-
-const rounds = numberArgument("rounds", 3);
 
 sayFigures("route", {
-  ...await measureProcesses(numberArgument("nodes", 10), rounds),
+  ...await simulate(numberArgument("simulated", 1000)),
   ...await measureServiceMemory(),
+  ...await measureProcesses(numberArgument("nodes", 10), numberArgument("rounds", 3)),
+  ...await measureScale(numberArgument("scale", 100)),
 });

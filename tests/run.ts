@@ -1,11 +1,13 @@
 /**
- * Runs everything: set-up, checks, and the tests of units, chart, integration and interoperation. `deno task test` and
- * `.ci/run` call it.
+ * Runs everything: set-up, checks, and the tests of units, conformance, odd input, chart, integration and interoperation.
+ * `deno task test` and `.ci/run` call it.
  *
  * Ends with a line `N passed, N failed[, N skipped]`, and with a code other than 0 if anything failed.
  *
  * @module
  */
+
+import { type Counts, readReport } from "./junit.ts";
 
 /** What the integration tests need, by Debian's names. */
 const DEBIAN_PACKAGES = [
@@ -22,13 +24,7 @@ const DEBIAN_PACKAGES = [
 const WITH_LEAKS = "tests/unit/routing";
 
 /** Parts that can be run alone: `tests/run.ts unit`. */
-const PARTS = ["check", "unit", "chart", "integration", "interop"] as const;
-
-interface Counts {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
+const PARTS = ["check", "unit", "conformance", "fuzz", "chart", "integration", "interop"] as const;
 
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -95,26 +91,13 @@ async function test(folder: string, args: string[]): Promise<void> {
   }
 }
 
-function readReport(xml: string): Counts {
-  const sum = { tests: 0, failed: 0, skipped: 0 };
-  for (const [, attributes = ""] of xml.matchAll(/<testsuite ([^>]*)>/g)) {
-    const read = (name: string) =>
-      Number(new RegExp(`\\b${name}="(\\d+)"`).exec(attributes)?.[1] ?? 0);
-    sum.tests += read("tests");
-    sum.failed += read("failures") + read("errors");
-    sum.skipped += read("disabled") + read("skipped");
-  }
-  const { tests, failed, skipped } = sum;
-  return { passed: tests - failed - skipped, failed, skipped };
-}
-
 const wanted = Deno.args.length === 0 ? PARTS : PARTS.filter((part) => Deno.args.includes(part));
 
 if (wanted.includes("integration") || wanted.includes("interop")) await installPackages();
 if (wanted.includes("check")) {
   await check("format", ["fmt", "--check"]);
   await check("lint", ["lint"]);
-  await check("types", ["check", "main.ts", "lib", "tests", "tools"]);
+  await check("types", ["check", "main.ts", "lib", "tests", "tools", "bench"]);
   await check("documentation in step with the code", [
     "run",
     "-A",
@@ -128,6 +111,8 @@ if (wanted.includes("unit")) {
   await test("tests/unit", ["--parallel", ...leaks]);
   await test(WITH_LEAKS, ["--parallel"]);
 }
+if (wanted.includes("conformance")) await test("tests/conformance", []);
+if (wanted.includes("fuzz")) await test("tests/fuzz", []);
 if (wanted.includes("chart")) await test("tests/chart", []);
 if (wanted.includes("integration")) await test("tests/integration", []);
 if (wanted.includes("interop")) await test("tests/interop", []);

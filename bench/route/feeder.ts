@@ -1,6 +1,7 @@
 /**
- * Many nodes in one process that announce keys to one router over the real protocol. They answer the DHT's questions
- * as kad-dht nodes do, but keep apart from each other, so that only the router under test bears their announcements.
+ * Many nodes in one process that announce keys to one router over the real protocol. They are peers in its routing
+ * table, take its announcements, and say to each question that they know of nobody, so that they keep apart from each
+ * other and only the router under test bears their announcements.
  *
  *     deno run -A bench/route/feeder.ts '{"router":"127.0.0.1:5001","nodes":20,"keys":5000}'
  *
@@ -10,14 +11,16 @@
  */
 import { multiaddr } from "@multiformats/multiaddr";
 import { DHT_PROTOCOL } from "../../lib/routing/libp2p/dht.ts";
+import type { DhtMessage } from "../../lib/routing/libp2p/dht_message.ts";
+import { serveIncoming } from "../../lib/routing/libp2p/incoming_stream.ts";
 import { withoutPeerId } from "../../lib/routing/libp2p/peer_addresses.ts";
 import { providerKey } from "../../lib/routing/libp2p/provider_key.ts";
 import { encodeProvider } from "../../lib/routing/libp2p/provider_message.ts";
 import { ProviderStreams } from "../../lib/routing/libp2p/provider_stream.ts";
 import { BATCH_SIZE } from "../../lib/routing/libp2p/publisher.ts";
+import { startBareNode } from "../../tests/unit/support/libp2p_node.ts";
 import { TextLineStream } from "../support/lines.ts";
-import { createKadDhtNode, keysOf } from "../support/route_nodes.ts";
-import { freePort } from "../support/tools.ts";
+import { keysOf } from "../support/route_nodes.ts";
 
 /** What to feed. */
 export interface FeederOptions {
@@ -28,13 +31,18 @@ export interface FeederOptions {
   readonly keys: number;
 }
 
+/** Takes announcements, and answers the rest with nothing new. */
+function answer(message: DhtMessage): Promise<DhtMessage | undefined> {
+  return Promise.resolve(message.type === "ADD_PROVIDER" ? undefined : message);
+}
+
 /** A node, joined to the router; announces all of its keys when called. */
 async function startFeeder(router: string, keys: readonly string[]): Promise<() => Promise<void>> {
-  const node = await createKadDhtNode(freePort());
+  const { node } = await startBareNode((stream) => void serveIncoming(stream, answer));
   const [host, port] = router.split(":");
-  const connection = await node.dial(multiaddr(`/ip4/${host}/tcp/${port}`));
+  const { remotePeer } = await node.dial(multiaddr(`/ip4/${host}/tcp/${port}`));
   const streams = new ProviderStreams({
-    open: (_peer, signal) => node.dialProtocol(connection.remotePeer, DHT_PROTOCOL, { signal }),
+    open: (_peer, signal) => node.dialProtocol(remotePeer, DHT_PROTOCOL, { signal }),
     provider: () =>
       encodeProvider(
         node.peerId.toMultihash().bytes,
@@ -47,7 +55,7 @@ async function startFeeder(router: string, keys: readonly string[]): Promise<() 
     const { signal } = new AbortController();
     for (let from = 0; from < provided.length; from += BATCH_SIZE) {
       const batch = provided.slice(from, from + BATCH_SIZE);
-      await streams.send(connection.remotePeer.toString(), batch, signal);
+      await streams.send(remotePeer.toString(), batch, signal);
     }
   };
 }
@@ -59,7 +67,7 @@ if (import.meta.main) {
     feeders.push(await startFeeder(router, keysOf(`feeder-${number}`, keys)));
   }
   const feed = async () => {
-    for (const announce of feeders) await announce();
+    await Promise.all(feeders.map((announce) => announce()));
     const answer = JSON.stringify({ value: nodes * keys });
     Deno.stdout.writeSync(new TextEncoder().encode(answer + "\n"));
   };

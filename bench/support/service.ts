@@ -3,9 +3,13 @@
  *
  * @module
  */
+import config from "../../deno.json" with { type: "json" };
 import { MAIN } from "../../tests/integration/harness/mirror_process.ts";
 import { eventually, ManagedProcess } from "../../tests/integration/harness/process.ts";
 import { freePort } from "./tools.ts";
+
+/** Flags of the runtime that the program is shipped with: those of the task that starts it. */
+const RUNTIME_FLAGS = config.tasks.start.split(" ").filter((word) => /^--(v8|no)-/.test(word));
 
 /** Repository of the layout's tags. */
 export const REPOSITORY = "docker.io/library/bench";
@@ -45,6 +49,7 @@ export class Service implements AsyncDisposable {
     const routerAddress = `127.0.0.1:${router}`;
     const process = await ManagedProcess.start("Kagami", `${folder}/kagami.log`, Deno.execPath(), [
       "run",
+      ...RUNTIME_FLAGS,
       "-A",
       "--no-check",
       MAIN,

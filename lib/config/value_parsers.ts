@@ -6,7 +6,7 @@
 import { translateGoRegExp } from "./go_regexp.ts";
 import { type ListenAddress, parseListenAddress } from "../net/listen.ts";
 import { LOG_LEVELS, type LogLevel } from "../observability/logger.ts";
-import { isRegistry } from "../oci/reference.ts";
+import { isRegistry, isRepository } from "../oci/reference.ts";
 
 /** Reads a text, and says what it may be. */
 export interface ValueParser<T> {
@@ -75,20 +75,24 @@ const UNITS_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,
 };
 
-const DURATION_PART = /([0-9]+\.?[0-9]*|\.[0-9]+)(h|ms|m|s|us|µs|μs|ns)/g;
+const DURATION_PART = /([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|μs|ns)/g;
+const DURATION = new RegExp(`^(?:${DURATION_PART.source})+$`);
 
-/** Duration as Go writes it (`20ms`, `1m30s`), in milliseconds. */
+/** Longest time that a timer can wait for, in milliseconds: with a longer one it would not wait at all. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Duration as Go writes it (`20ms`, `1m30s`), in milliseconds; more than 24 days are as good as 24. */
 export const duration: ValueParser<number> = {
   allowed: "a duration such as 20ms, 2s or 1m30s",
   parse(text) {
     const [, unsigned = ""] = /^\+?(.*)$/.exec(text) ?? [];
     if (unsigned === "0") return 0;
-    if (unsigned === "" || unsigned.replaceAll(DURATION_PART, "") !== "") return undefined;
+    if (!DURATION.test(unsigned)) return undefined;
     let total = 0;
     for (const [, value, unit] of unsigned.matchAll(DURATION_PART)) {
       total += Number(value) * (UNITS_MS[unit ?? ""] ?? 0);
     }
-    return total;
+    return Math.min(total, MAX_TIMER_MS);
   },
 };
 
@@ -175,7 +179,12 @@ export const registryHost: ValueParser<string> = {
 /** `<registry>/<repository>`. */
 export const repositoryName: ValueParser<string> = {
   allowed: "<registry>/<repository>, such as docker.io/library/nginx",
-  parse: (text) => /^[^/:]+(?::[0-9]+)?\/[a-z0-9][a-z0-9._/-]*$/.test(text) ? text : undefined,
+  parse(text) {
+    const slash = text.indexOf("/");
+    const isName = isRegistry(text.slice(0, Math.max(0, slash))) &&
+      isRepository(text.slice(slash + 1));
+    return isName ? text : undefined;
+  },
 };
 
 /** URL of a service. */

@@ -1,5 +1,6 @@
 /**
- * Request paths of the distribution specification: end-2 (blobs) and end-3 (manifests).
+ * Request paths of the distribution specification: end-2 (blobs), end-3 (manifests), end-8 (tags) and end-12
+ * (referrers).
  *
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints
  * @module
@@ -21,6 +22,15 @@ export interface DistributionPath extends Reference {
 /** A path that names content by digest. */
 export type DigestPath = DistributionPath & { readonly digest: Digest };
 
+/** A list that is asked for. */
+export interface ListPath {
+  readonly registry: string;
+  readonly repository: string;
+  /** The manifest whose referrers are asked for; left out, it is the tags. */
+  readonly subject?: Digest;
+}
+
+const LIST_PATTERN = /^\/v2\/(.+)\/(?:tags\/list|referrers\/([^/]+))$/;
 const PATH_PATTERN = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/;
 
 /**
@@ -51,19 +61,51 @@ export function parseDistributionPath(
       detail: { path: pathname.slice(0, 256) },
     });
   }
+  const registry = registryOf(repository, namespace, defaultRegistry);
+  const reference = { registry, repository, ...identify(kind as DistributionKind, last) };
+  return { ...reference, kind: kind as DistributionKind, key: referenceKey(reference) };
+}
+
+/**
+ * Parses the path of a request for tags or referrers.
+ *
+ * @param pathname Path of the URL, still percent-encoded, without the query.
+ * @param namespace Value of the `ns` query parameter.
+ * @param defaultRegistry Registry that is meant when a client sends no `ns`.
+ * @returns What is asked for; undefined if the path is none of them.
+ * @throws {DistributionError} `NAME_INVALID` or `DIGEST_INVALID` if a part of it is malformed.
+ */
+export function parseListPath(
+  pathname: string,
+  namespace: string | null,
+  defaultRegistry: string,
+): ListPath | undefined {
+  const [, repository, subject] = LIST_PATTERN.exec(decode(pathname)) ?? [];
+  if (repository === undefined) return undefined;
+  const registry = registryOf(repository, namespace, defaultRegistry);
+  if (subject === undefined) return { registry, repository };
+  if (!isDigest(subject)) throw invalidDigest(subject);
+  return { registry, repository, subject };
+}
+
+/** Checks a repository's name, and tells the registry it belongs to. */
+function registryOf(repository: string, namespace: string | null, defaultRegistry: string): string {
   if (!isRepository(repository)) {
     throw new DistributionError("NAME_INVALID", "invalid repository name", {
       detail: { name: repository.slice(0, 256) },
     });
   }
   const registry = namespace === null || namespace === "" ? defaultRegistry : namespace;
-  if (!isRegistry(registry)) {
-    throw new DistributionError("NAME_INVALID", "ns is not a registry host", {
-      detail: { ns: registry.slice(0, 256) },
-    });
-  }
-  const reference = { registry, repository, ...identify(kind as DistributionKind, last) };
-  return { ...reference, kind: kind as DistributionKind, key: referenceKey(reference) };
+  if (isRegistry(registry)) return registry;
+  throw new DistributionError("NAME_INVALID", "ns is not a registry host", {
+    detail: { ns: registry.slice(0, 256) },
+  });
+}
+
+function invalidDigest(text: string): DistributionError {
+  return new DistributionError("DIGEST_INVALID", "invalid or unsupported digest", {
+    detail: { digest: text.slice(0, 256) },
+  });
 }
 
 function decode(pathname: string): string {
@@ -77,11 +119,7 @@ function decode(pathname: string): string {
 
 function identify(kind: DistributionKind, last: string): { digest: Digest } | { tag: string } {
   if (isDigest(last)) return { digest: last };
-  if (kind === "blobs" || last.includes(":")) {
-    throw new DistributionError("DIGEST_INVALID", "invalid or unsupported digest", {
-      detail: { digest: last.slice(0, 256) },
-    });
-  }
+  if (kind === "blobs" || last.includes(":")) throw invalidDigest(last);
   if (!isTag(last)) {
     throw new DistributionError("MANIFEST_UNKNOWN", "invalid tag", {
       detail: { tag: last.slice(0, 256) },

@@ -37,7 +37,11 @@ export type FilterRefusal =
   | { readonly because: "registry" }
   | { readonly because: "expression"; readonly expression: RegExp };
 
-function withoutPort(host: string): string {
+/**
+ * @param host A registry host.
+ * @returns The host without its port, as containerd's source labels tell it.
+ */
+export function withoutPort(host: string): string {
   return host.replace(/:[0-9]+$/, "");
 }
 

@@ -29,11 +29,22 @@ export interface ManifestChild {
   readonly platform?: string;
 }
 
+/** What a manifest that refers to another one (a signature, an SBOM) says of itself. */
+export interface Referral {
+  /** The manifest that is referred to. It need not exist. */
+  readonly subject: Digest;
+  /** What the referring manifest is. Only an index can be without. */
+  readonly artifactType?: string;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 /** What a manifest says. */
 export interface Manifest {
   readonly mediaType: string;
   /** Index: its manifests. Manifest: config first, then the layers in order. */
   readonly children: readonly ManifestChild[];
+  /** Only of a manifest with a `subject`. */
+  readonly referral?: Referral;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -81,6 +92,21 @@ function childOf(value: unknown): ManifestChild | undefined {
   };
 }
 
+/** An artifact type that is missing or empty is the config's media type (distribution specification, end-12a). */
+function referralOf(document: Json): Referral | undefined {
+  const subject = childOf(document["subject"])?.digest;
+  if (subject === undefined) return undefined;
+  const artifactType = [document["artifactType"], asObject(document["config"])?.["mediaType"]]
+    .find((type) => typeof type === "string" && type !== "") as string | undefined;
+  const annotations = Object.entries(asObject(document["annotations"]) ?? {})
+    .filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  return {
+    subject,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    annotations: Object.fromEntries(annotations),
+  };
+}
+
 /**
  * Parses a manifest or index. Children that are malformed are left out, so that one odd entry does not hide
  * the rest of an image.
@@ -106,8 +132,10 @@ export function parseManifest(bytes: Uint8Array): Manifest | undefined {
   const children = isIndexMediaType(mediaType)
     ? list("manifests")
     : [document["config"], ...list("layers")];
+  const referral = referralOf(document);
   return {
     mediaType,
     children: children.map(childOf).filter((child) => child !== undefined),
+    ...(referral === undefined ? {} : { referral }),
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The registry: what is answered to a request of the distribution specification's pull category. Knows nothing
+ * The registry: what is answered to a request of the distribution specification's pull and discovery categories. Knows nothing
  * of sockets; `registry_server.ts` carries requests to it and answers away.
  *
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pull
@@ -10,7 +10,9 @@ import type { Digest } from "../oci/digest.ts";
 import {
   type DigestPath,
   type DistributionPath,
+  type ListPath,
   parseDistributionPath,
+  parseListPath,
 } from "../oci/distribution.ts";
 import { DistributionError } from "../oci/distribution_error.ts";
 import type { ReferenceFilter } from "../oci/filter.ts";
@@ -31,6 +33,7 @@ import {
 } from "../transfer/peer_client.ts";
 import { type Credentials, isAuthorized } from "./basic_auth.ts";
 import { entityTag, evaluatePreconditions, rangeApplies } from "./conditional.ts";
+import { Lists } from "./lists.ts";
 import { canonicalRange, parseRange } from "./range.ts";
 
 /** Header that tells where the content came from: `local`, or `peer <host:port>`. */
@@ -114,12 +117,14 @@ const encoder = new TextEncoder();
 /** Answers pull requests from the local store, else from peers. */
 export class Registry {
   readonly #options: RegistryOptions;
+  readonly #lists: Lists;
 
   /**
    * @param options Where content comes from, and who may have it.
    */
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.#lists = new Lists(options.store, options.filter);
   }
 
   /**
@@ -195,12 +200,25 @@ export class Registry {
     if (pathname === "/v2" || pathname === "/v2/") {
       return text(request, 200, "{}", { handler: "v2" }, "application/json");
     }
+    const list = parseListPath(pathname, searchParams.get("ns"), defaultRegistry);
+    if (list !== undefined) return await this.#list(request, list);
     const path = parseDistributionPath(pathname, searchParams.get("ns"), defaultRegistry);
     if (!filter.allows(path)) {
       const error = unknown(path, "not mirrored, by configuration");
       return this.failure(request, error, { handler: "registry", path });
     }
     return await this.#pull(request, path);
+  }
+
+  async #list(request: RegistryRequest, path: ListPath): Promise<RegistryAnswer> {
+    const { searchParams } = request.url;
+    const { contentType, text: json, headers } = await this.#lists.list(
+      path,
+      searchParams,
+      request.signal,
+    );
+    const answer = text(request, 200, json, { handler: "registry" }, contentType);
+    return { ...answer, headers: { ...answer.headers, ...headers, ...V2_HEADERS } };
   }
 
   async #pull(request: RegistryRequest, path: DistributionPath): Promise<RegistryAnswer> {

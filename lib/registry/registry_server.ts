@@ -7,6 +7,7 @@
  * @module
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
 import type { Logger } from "../observability/logger.ts";
 import { INTERIM_HEADER } from "../transfer/peer_client.ts";
@@ -128,6 +129,7 @@ export class RegistryServer {
     incoming.resume();
     this.#inFlight += 1;
     const isAccepted = this.#turns.take(socket, async () => {
+      if (response.socket === null) await assignedOrClosed(response, socket);
       // The client may have gone while the request waited for its turn.
       if (!socket.destroyed) await this.#serve(incoming, response);
       this.#inFlight -= 1;
@@ -209,6 +211,20 @@ export class RegistryServer {
       await reader?.close();
     }
   }
+}
+
+/**
+ * Waits until the connection takes the response, or is closed. What is malformed `node:http` answers by itself, beside
+ * the turns; a request behind it has to wait for that, and has nobody to answer to if the connection ends with it.
+ */
+async function assignedOrClosed(response: ServerResponse, socket: Socket): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => resolve();
+  response.once("socket", done);
+  socket.once("close", done);
+  if (!socket.destroyed) await promise;
+  response.off("socket", done);
+  socket.off("close", done);
 }
 
 /** A peer may have to wait until the content is verified; it is told that it does not wait in vain. */

@@ -114,13 +114,14 @@ export class BodySender {
   async #sendLent(
     response: ServerResponse,
     reader: ContentReader,
-    { writeHead, onSent }: SendOptions,
+    { writeHead, onSent, slot }: SendOptions,
   ): Promise<void> {
     let left = reader.end - reader.start + 1;
     let bytes = await reader.next!();
     if (bytes === undefined && left > 0) throw endedEarly(left);
     writeHead();
     while (bytes !== undefined) {
+      await slot?.pace(bytes.length);
       await this.#write(response, bytes);
       onSent?.(bytes.length);
       left -= bytes.length;

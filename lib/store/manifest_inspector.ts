@@ -16,6 +16,8 @@ export interface Inspection {
   readonly mediaType: string;
   /** Content that it refers to; empty for blobs. */
   readonly children: readonly Digest[];
+  /** The manifest that a manifest refers to by its `subject`. */
+  readonly subject?: Digest;
 }
 
 const OPAQUE: Inspection = { mediaType: OCTET_STREAM, children: [] };
@@ -83,5 +85,6 @@ async function readInspection(
   return {
     mediaType: manifest.mediaType,
     children: manifest.children.map((child) => child.digest),
+    ...(manifest.referral === undefined ? {} : { subject: manifest.referral.subject }),
   };
 }

@@ -26,6 +26,7 @@ interface MemoryContent {
   readonly mediaType: string;
   readonly sources: readonly Source[];
   readonly children: readonly Digest[];
+  readonly subject: Digest | undefined;
 }
 
 /**
@@ -63,6 +64,7 @@ export class MemoryStore implements Store {
       mediaType: manifest?.mediaType ?? OCTET_STREAM,
       sources,
       children: manifest?.children.map((child) => child.digest) ?? [],
+      subject: manifest?.referral?.subject,
     });
     this.#notify({ type: "changed", digest });
     return digest;
@@ -104,8 +106,9 @@ export class MemoryStore implements Store {
 
   // deno-lint-ignore require-await -- async turns what is thrown into a rejection
   async descriptor(digest: Digest): Promise<Descriptor> {
-    const { mediaType, bytes } = this.#content(digest);
-    return { digest, mediaType, size: bytes.length };
+    const { mediaType, bytes, subject } = this.#content(digest);
+    const size = bytes.length;
+    return { digest, mediaType, size, ...(subject === undefined ? {} : { subject }) };
   }
 
   // deno-lint-ignore require-await -- async turns what is thrown into a rejection

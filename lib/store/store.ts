@@ -14,6 +14,8 @@ export interface Descriptor {
   readonly mediaType: string;
   /** Length in bytes. */
   readonly size: number;
+  /** Only of a manifest that refers to another one: that one's digest. */
+  readonly subject?: Digest;
 }
 
 /** A byte range, both ends inclusive, already checked against the content's size. */

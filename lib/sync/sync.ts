@@ -66,6 +66,7 @@ export class Sync {
   readonly #now: () => number;
   readonly #sleep: Sleep;
   #advertised = new Set<string>();
+  #lastFailure: string | undefined;
   #dirty = Promise.withResolvers<void>();
 
   /**
@@ -136,7 +137,7 @@ export class Sync {
     // Renewed before the listing: what changes while it runs leads to another look.
     this.#dirty = Promise.withResolvers();
     try {
-      const entries = (await store.list()).filter((entry) => this.#isMirrored(entry));
+      const entries = (await store.list()).flatMap((entry) => this.#mirrored(entry) ?? []);
       const keys = new Set(entries.map((entry) => entry.key));
       const added = [...keys].filter((key) => !this.#advertised.has(key));
       const gone = [...this.#advertised].filter((key) => !keys.has(key));
@@ -151,8 +152,13 @@ export class Sync {
         });
       }
       onAdvertised?.(countByRegistry(entries));
+      this.#lastFailure = undefined;
       return true;
     } catch (error) {
+      // Told once, and not with each try.
+      const message = error instanceof Error ? error.message : String(error);
+      if (message === this.#lastFailure) return false;
+      this.#lastFailure = message;
       log.warn("cannot bring the advertised state in line with the store, trying again", {
         store: store.name,
         error,
@@ -161,14 +167,14 @@ export class Sync {
     }
   }
 
-  #isMirrored(entry: StoreEntry): boolean {
+  /** The entry as far as it is mirrored: of its sources those that the filters let pass. */
+  #mirrored(entry: StoreEntry): StoreEntry | undefined {
     const { filter } = this.#options;
-    if (filter.passesAll) return true;
-    if (entry.kind === "tag") {
-      const reference = tryParse(entry.key);
-      return reference !== undefined && filter.allows(reference);
-    }
-    return entry.sources.some((source) => filter.allows(source));
+    if (filter.passesAll) return entry;
+    const sources = entry.sources.filter((source) => filter.allows(source));
+    if (entry.kind !== "tag") return sources.length > 0 ? { ...entry, sources } : undefined;
+    const reference = tryParse(entry.key);
+    return reference !== undefined && filter.allows(reference) ? { ...entry, sources } : undefined;
   }
 }
 

@@ -33,13 +33,25 @@ export const RUN_LENGTH = 4;
 export const TICK_MS = 50;
 
 /**
- * How long the reader may wait for the next chunk before its peer counts as too slow and another one goes on, in
+ * How long the reader may wait for a peer's next chunk before the peer counts as too slow and another one goes on, in
  * milliseconds: a multiple of what a chunk has taken so far, within bounds.
  */
 export const PATIENCE = { factor: 8, leastMs: 500, mostMs: 3000, initialMs: 1000 } as const;
 
 /** The same when there is no other peer: less than a chunk in this time is no use to anybody. */
 export const LAST_PATIENCE_MS = 8000;
+
+/**
+ * Once the reader has waited for so long for one chunk, whoever brought it, a peer that fails is not tried again, in
+ * milliseconds. Else one that brings a few bytes each time would be, without end.
+ */
+export const MAX_CHUNK_WAIT_MS = 30_000;
+
+/**
+ * A peer that was silent for so long before it failed is not tried again, in milliseconds, whatever it brought before:
+ * it costs the reader a time limit each time. One whose connection breaks may be.
+ */
+export const MAX_SILENCE_MS = 1000;
 
 /** Wrong chunks after which a download is given up. */
 export const MAX_WRONG_CHUNKS = 3;
@@ -51,8 +63,9 @@ export interface DownloadSource {
    *
    * @param peer Whom.
    * @param range The bytes that are wanted.
+   * @param signal Aborted when they are not wanted any more.
    */
-  ask(peer: Peer, range: ByteRange): Promise<PeerAnswer>;
+  ask(peer: Peer, range: ByteRange, signal: AbortSignal): Promise<PeerAnswer>;
   /**
    * Finds a peer that goes on. Fails when there is none.
    *
@@ -123,11 +136,18 @@ interface Lane {
   answer: PeerAnswer | undefined;
   /** What is still to be filled by this lane. */
   readonly run: Run;
-  hasProgressed: boolean;
+  /** Since when it waits for its peer; undefined while it waits for something else. */
+  waitingSince: number | undefined;
+  /** When it brought something for the last time; undefined if it has not. */
+  progressedAt: number | undefined;
   /** True if it is to end after its run. */
   isRetired: boolean;
   /** Why it was cut off. */
   cutOff?: KagamiError;
+  /** True if that was since it is of no use even as the only one. */
+  isHopeless: boolean;
+  /** Aborted together with that. */
+  readonly abort: AbortController;
   /** True if its peer was reported as one that failed. */
   isReported: boolean;
 }
@@ -153,6 +173,8 @@ export class BlobDownload implements ContentReader {
   #isReplacing = false;
   #isClosed = false;
   #wrongChunks = 0;
+  /** The end did not match the digest, so that what has left is in doubt until another end does. */
+  #doubt: VerificationError | undefined;
   readonly #scaling = new LaneScaling();
   readonly #timer: ReturnType<typeof setInterval>;
   #bytes = 0;
@@ -297,18 +319,22 @@ export class BlobDownload implements ContentReader {
       chunk.isConfirmed = true;
       return true;
     }
-    this.#refuse(chunk);
+    this.#refuse(chunk, isLast);
     return false;
   }
 
   /** The chunk that does not fit comes once more, from another peer, unless the fault may lie in what has left. */
-  #refuse(chunk: Chunk): void {
+  #refuse(chunk: Chunk, isLast: boolean): void {
     const error = new VerificationError(`bytes for ${this.#options.digest} do not match it`);
     this.#discard(chunk);
     if (!chunk.isMixed) this.#distrust(chunk.peer, error);
     this.#wrongChunks += 1;
-    const hasLeft = this.#list === undefined && chunk.start > this.start;
-    if (hasLeft || this.#wrongChunks >= MAX_WRONG_CHUNKS) return this.fail(error);
+    const hasLeft = chunk.start > this.start;
+    // A list is only as true as its peer: a liar's own one fits its lies up to here.
+    if (isLast && hasLeft) this.#doubt = error;
+    if ((hasLeft && this.#list === undefined) || this.#wrongChunks >= MAX_WRONG_CHUNKS) {
+      return this.fail(error);
+    }
     this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
     this.#wake();
   }
@@ -359,8 +385,17 @@ export class BlobDownload implements ContentReader {
   // Lanes
 
   #begin(peer: Peer, run: Run, answer?: PeerAnswer): void {
-    const state = { hasProgressed: false, isRetired: false, isReported: false };
-    const lane: Lane = { peer, answer, run, ...state };
+    const lane: Lane = {
+      peer,
+      answer,
+      run,
+      waitingSince: undefined,
+      progressedAt: undefined,
+      isRetired: false,
+      isHopeless: false,
+      abort: new AbortController(),
+      isReported: false,
+    };
     this.#lanes.add(lane);
     void this.#drive(lane);
   }
@@ -403,12 +438,22 @@ export class BlobDownload implements ContentReader {
         continue;
       }
       Object.assign(lane.run, run);
-      const answer = await this.#options.source.ask(lane.peer, this.#rangeOf(run));
-      if (this.#isEnding(lane)) answer.response.close();
+      lane.waitingSince = this.#options.now();
+      const { signal } = lane.abort;
+      const answer = await this.#options.source.ask(lane.peer, this.#rangeOf(run), signal);
+      lane.waitingSince = undefined;
       lane.answer = answer;
+      if (this.#isEnding(lane)) answer.response.close();
+      this.#checkSize(answer);
       return true;
     }
     return lane.cutOff !== undefined;
+  }
+
+  /** Who has content of another size has other content, whatever digest it names. */
+  #checkSize({ address, size }: PeerAnswer): void {
+    if (size === this.size) return;
+    throw new PeerError(`peer ${address} has ${size} bytes instead of ${this.size}`);
   }
 
   #isEnding(lane: Lane): boolean {
@@ -470,8 +515,10 @@ export class BlobDownload implements ContentReader {
   /** Fills a chunk; false if it has to come once more. */
   async #fill(lane: Lane, chunk: Chunk): Promise<boolean> {
     const startedAt = this.#options.now();
+    const missing = chunk.length - chunk.filled;
     chunk.isMixed = chunk.filled > 0 && (chunk.isMixed || chunk.peer.id !== lane.peer.id);
     chunk.peer = lane.peer;
+    lane.waitingSince = startedAt;
     while (chunk.filled < chunk.length) {
       const free = chunk.buffer.subarray(chunk.filled, chunk.length);
       const count = await lane.answer!.response.read(free);
@@ -479,14 +526,22 @@ export class BlobDownload implements ContentReader {
       if (this.#isClosed) return false;
       chunk.filled += count;
       this.#bytes += count;
-      lane.hasProgressed = true;
+      lane.progressedAt = this.#options.now();
     }
+    lane.waitingSince = undefined;
     const tookMs = this.#options.now() - startedAt;
     if (!await this.#check(chunk, lane)) return false;
     await this.#options.source.pace(chunk.length);
     chunk.isReady = true;
-    this.#chunkMs = this.#chunkMs === undefined ? tookMs : this.#chunkMs * 0.8 + tookMs * 0.2;
+    this.#learn(tookMs, missing);
     return true;
+  }
+
+  /** How long a chunk takes; what a peer brought of one tells, if it is not too little. */
+  #learn(tookMs: number, bytes: number): void {
+    if (bytes * 4 < CHUNK_SIZE) return;
+    const chunkMs = tookMs * CHUNK_SIZE / bytes;
+    this.#chunkMs = this.#chunkMs === undefined ? chunkMs : this.#chunkMs * 0.8 + chunkMs * 0.2;
   }
 
   #onFailed(lane: Lane, error: unknown): void {
@@ -496,11 +551,20 @@ export class BlobDownload implements ContentReader {
     // What a liar has begun is begun anew.
     if (error instanceof VerificationError && begun !== undefined) begun.filled = 0;
     this.#giveBack(run);
-    if (!lane.isReported) source.failed(lane.peer, error, lane.hasProgressed);
+    if (!lane.isReported) source.failed(lane.peer, error, this.#isWorthwhile(lane));
     if (!(error instanceof KagamiError)) this.#failure ??= error;
     if (this.#wrongChunks >= MAX_WRONG_CHUNKS) {
       this.fail(new VerificationError(`peers deliver wrong bytes for ${digest}`));
     }
+  }
+
+  /** Whether the peer of a lane that failed may be tried again. */
+  #isWorthwhile({ progressedAt, waitingSince, isHopeless, cutOff }: Lane): boolean {
+    if (progressedAt === undefined || isHopeless) return false;
+    // As long as nobody reads from it, it cannot bring anything.
+    const silentSince = Math.max(progressedAt, waitingSince ?? Infinity);
+    const isSilent = cutOff === undefined && this.#options.now() - silentSince >= MAX_SILENCE_MS;
+    return !isSilent && this.#waitingMs(0) < MAX_CHUNK_WAIT_MS;
   }
 
   #giveBack(run: Run): void {
@@ -535,16 +599,25 @@ export class BlobDownload implements ContentReader {
 
   /** Finds a peer that goes on when none is left. */
   async #replace(): Promise<void> {
+    const { source } = this.#options;
     this.#isReplacing = true;
     const gap = this.#gaps.shift()!;
     const range = this.#rangeOf(gap);
     try {
-      const answer = await this.#options.source.another(range);
+      const answer = await source.another(range);
       if (this.#isClosed) return answer.response.close();
-      this.#options.source.resumed();
+      try {
+        this.#checkSize(answer);
+      } catch (error) {
+        answer.response.close();
+        this.#giveBack(gap);
+        return source.failed(answer.peer, error, false);
+      }
+      source.resumed();
       this.#begin(answer.peer, gap, answer);
     } catch (error) {
-      this.#failure = error;
+      if (this.#doubt === undefined) this.#failure = error;
+      else this.fail(this.#doubt);
     } finally {
       this.#isReplacing = false;
       this.#wake();
@@ -559,13 +632,19 @@ export class BlobDownload implements ContentReader {
       left: this.#fetched.end + 1 - this.#position,
       waitedMs: this.#waitedMs,
       lanes: this.#lanes.size,
-      hasSpare: this.#options.source.hasSpare() && !this.#isReplacing,
+      hasSpare: this.#options.source.hasSpare() && !this.#isReplacing && this.#hasMore(),
     });
     if (advice === "add") this.#addLane();
     // The one that was added last.
     if (advice === "drop") [...this.#lanes].at(-1)!.isRetired = true;
     // Memory may have become free elsewhere.
     this.#wake();
+  }
+
+  /** Whether there is something for a further lane. */
+  #hasMore(): boolean {
+    return this.#gaps.length > 0 ||
+      this.#lanes.values().some(({ run }) => run.to - run.from > RUN_LENGTH);
   }
 
   #addLane(): void {
@@ -580,28 +659,43 @@ export class BlobDownload implements ContentReader {
     this.#begin(peer, { from: 0, to: 0 });
   }
 
-  /** Ends the lane that the reader waits for, if that has gone on for too long. */
+  /** How long the reader has waited for its next chunk, at most since a certain time. */
+  #waitingMs(since: number): number {
+    if (this.#waitingSince === undefined) return 0;
+    return this.#options.now() - Math.max(this.#waitingSince, since);
+  }
+
+  /** Ends the lane that the reader waits for, if its peer lets both of them wait for too long. */
   #cutOffSlowLane(): void {
-    if (this.#waitingSince === undefined) return;
-    const waitedMs = this.#options.now() - this.#waitingSince;
+    // The one with the next chunk; if nobody has it, whoever is closest will take it after what it does now.
+    const busy = [...this.#lanes].filter(({ run }) => run.from < run.to);
+    const [lane] = busy.sort((a, b) => a.run.from - b.run.from);
+    if (lane?.waitingSince === undefined || lane.cutOff !== undefined) return;
+    const waitedMs = this.#waitingMs(lane.waitingSince);
+    if (waitedMs < this.#patienceMs) return;
+    const who = lane.answer?.address ?? lane.peer.id;
+    const message = `peer ${who} brought no chunk within ${Math.round(waitedMs)} ms`;
+    lane.isHopeless = this.#isLast;
+    this.#cutOff(lane, new PeerError(message));
+  }
+
+  /** Whether no other peer could take over. */
+  get #isLast(): boolean {
+    return this.#lanes.size <= 1 && !this.#options.source.hasSpare();
+  }
+
+  get #patienceMs(): number {
+    if (this.#isLast) return LAST_PATIENCE_MS;
     const { factor, leastMs, mostMs, initialMs } = PATIENCE;
     const expectedMs = this.#chunkMs === undefined ? initialMs : this.#chunkMs * factor;
-    const patienceMs = this.#lanes.size > 1 || this.#options.source.hasSpare()
-      ? Math.min(mostMs, Math.max(leastMs, expectedMs))
-      : LAST_PATIENCE_MS;
-    if (waitedMs < patienceMs) return;
-    const head = indexOf(this.#position);
-    const lane = [...this.#lanes].find(({ run }) => run.from <= head && head < run.to);
-    if (lane?.answer === undefined || lane.cutOff !== undefined) return;
-    this.#waitingSince = this.#options.now();
-    const message = `brought no chunk within ${Math.round(waitedMs)} ms`;
-    this.#cutOff(lane, new PeerError(`peer ${lane.answer.address} ${message}`));
+    return Math.min(mostMs, Math.max(leastMs, expectedMs));
   }
 
   /** Ends a lane, whatever it is doing. */
   #cutOff(lane: Lane, error: KagamiError): void {
     lane.cutOff ??= error;
     lane.answer?.response.close();
+    lane.abort.abort();
     this.#wake();
   }
 }

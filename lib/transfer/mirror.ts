@@ -17,6 +17,7 @@ import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Peer, Router } from "../routing/router.ts";
+import { sleep } from "../sleep.ts";
 import type { ByteRange, ContentReader, Descriptor } from "../store/store.ts";
 import { BlobDownload, type DownloadSource } from "./blob_download.ts";
 import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
@@ -52,6 +53,12 @@ export const CHUNK_LIST_MS = 1000;
 
 /** Further peers that are asked for their list of chunks, to compare it. */
 const SECOND_OPINIONS = 1;
+
+/**
+ * How long a list of chunks waits for another one to be compared with, in milliseconds, before bytes that agree with it
+ * are handed out. What a liar's own list agrees with cannot be called back.
+ */
+export const SECOND_OPINION_MS = 250;
 
 /** What happened during transfers, for metrics. All optional. */
 export interface MirrorEvents {
@@ -213,18 +220,19 @@ export class Mirror {
     let first: PeerAnswer | undefined;
     try {
       first = await this.#open(path, candidates, asked, signal);
+      const wanted = narrowed(range, first);
       const ended = new AbortController();
       const lists = this.#chunkLists(path, first, candidates, ended.signal);
-      const download = new BlobDownload({
+      const { peer } = first;
+      const download: BlobDownload = new BlobDownload({
         digest: path.digest,
         first,
-        range: narrowed(range, first),
-        chunks: firstDefined(lists),
+        range: wanted,
+        chunks: this.#compared(peer, lists, (error) => download.fail(error), ended.signal),
         source: this.#sourceOf(path, candidates, slot, ended),
         buffers: this.#buffers,
         now: this.#now,
       });
-      void this.#compare(first.peer, lists, download);
       return { descriptor: descriptorOf(path, first), reader: download, from: first.address };
     } catch (error) {
       first?.response.close();
@@ -275,8 +283,13 @@ export class Mirror {
         slot?.release();
       },
       pace: (bytes) => slot?.pace(bytes),
-      ask: (peer, range) =>
-        this.#ask(peer, { path, method: "GET", signal, range: headerOf(range) }),
+      ask: (peer, range, unwanted) =>
+        this.#ask(peer, {
+          path,
+          method: "GET",
+          signal: AbortSignal.any([signal, unwanted]),
+          range: headerOf(range),
+        }),
       another: (range) =>
         this.#open(path, candidates, headerOf(range), signal).catch((error) => {
           // The rest lies within the content: who says otherwise has other content.
@@ -326,16 +339,31 @@ export class Mirror {
     );
   }
 
-  /** Ends a download whose peers do not agree: one of them lies, and nobody here can tell which. */
-  async #compare(
+  /**
+   * The list to go by, after a short wait for another one to compare it with. Peers that do not agree, also later, end
+   * the download: one of them lies, and nobody here can tell which.
+   */
+  async #compared(
     peer: Peer,
     lists: readonly Promise<ChunkList | undefined>[],
-    download: BlobDownload,
-  ): Promise<void> {
-    const [list, ...others] = (await Promise.all(lists)).filter((found) => found !== undefined);
-    if (list === undefined || others.every((other) => other.equals(list))) return;
-    this.#options.events?.verificationFailed?.(peer);
-    download.fail(new VerificationError("peers disagree about the chunks of the content"));
+    fail: (error: VerificationError) => void,
+    signal: AbortSignal,
+  ): Promise<ChunkList | undefined> {
+    const settled = new AbortController();
+    const all = Promise.all(lists).then((found) => {
+      settled.abort();
+      const [list, ...others] = found.filter((one) => one !== undefined);
+      if (list === undefined || others.every((other) => other.equals(list))) return list;
+      this.#options.events?.verificationFailed?.(peer);
+      fail(new VerificationError("peers disagree about the chunks of the content"));
+      return list;
+    });
+    const waiting = AbortSignal.any([signal, settled.signal]);
+    const first = firstDefined(lists).then(async (list) => {
+      await sleep(SECOND_OPINION_MS, waiting);
+      return list;
+    });
+    return await Promise.race([all, first]);
   }
 
   #refusePoisoned(digest: Digest): void {

@@ -21,7 +21,7 @@ export function widened(range: string | undefined): string | undefined {
   const start = Number(first) - Number(first) % CHUNK_SIZE;
   if (last === "") return start === 0 && Number(first) === 0 ? range : `bytes=${start}-`;
   const end = (Math.floor(Number(last) / CHUNK_SIZE) + 1) * CHUNK_SIZE - 1;
-  return Number.isSafeInteger(end) ? `bytes=${start}-${end}` : `bytes=${start}-`;
+  return `bytes=${start}-${end}`;
 }
 
 /**

@@ -59,6 +59,8 @@ export interface LeaseClientOptions {
   /** Namespace of the Lease. Default: the pod's own. */
   readonly namespace?: string;
   readonly name: string;
+  /** File with the credentials. Default: the pod's service account, or else KUBECONFIG as for kubectl. */
+  readonly kubeconfig?: string;
 }
 
 /**
@@ -75,8 +77,8 @@ export async function createLeaseClient(options: LeaseClientOptions): Promise<Le
   const config = new KubeConfig();
   let api: InstanceType<typeof CoordinationV1Api>;
   try {
-    // In a pod: its service account. Elsewhere: KUBECONFIG, as for kubectl.
-    config.loadFromDefault();
+    if (options.kubeconfig === undefined) config.loadFromDefault();
+    else config.loadFromFile(options.kubeconfig);
     api = config.makeApiClient(CoordinationV1Api);
   } catch (cause) {
     throw new UnavailableError(`no credentials for the Kubernetes API: ${messageOf(cause)}`, {

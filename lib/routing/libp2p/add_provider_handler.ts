@@ -50,7 +50,7 @@ export class AddProviderHandler implements MessageHandler {
   }
 
   /**
-   * Handles one message. Providers other than the sender, and such without addresses, are ignored, and so are keys
+   * Handles one message. Providers other than the sender, and such without usable addresses, are ignored, and so are keys
    * that neither Kagami nor Spegel make.
    *
    * @param sender Who sent it.
@@ -67,28 +67,39 @@ export class AddProviderHandler implements MessageHandler {
       if (!equal(id, own)) continue;
       const addresses = multiaddrs.filter(({ length }) => length <= MAX_TOLD_ADDRESS_BYTES)
         .slice(0, MAX_TOLD_ADDRESSES);
-      if (addresses.length === 0) continue;
       const peer = sender.toString();
       // Addresses first: a record whose peer is not known makes the answer about all providers of its key fail.
-      await this.#note(sender, peer, addresses);
-      this.#options.put(digest, peer);
+      if (await this.#note(sender, peer, addresses)) this.#options.put(digest, peer);
     }
     return undefined;
   }
 
-  async #note(sender: PeerId, peer: string, bytes: readonly Uint8Array[]): Promise<void> {
+  /** @returns False if none of the addresses can be used. */
+  async #note(sender: PeerId, peer: string, bytes: readonly Uint8Array[]): Promise<boolean> {
     const { merge, now } = this.#options;
     const told = this.#told.get(peer);
     const isKnown = told !== undefined && now() - told.at < ADDRESSES_TTL_MS &&
       told.bytes.length === bytes.length &&
       told.bytes.every((address, index) => equal(address, bytes[index]!));
-    if (isKnown) return;
-    await merge(sender, bytes.map((address) => multiaddr(address)));
+    if (isKnown) return true;
+    // One of a kind that is not known here must not spoil the others.
+    const multiaddrs = bytes.map(tryMultiaddr).filter((address) => address !== undefined);
+    if (multiaddrs.length === 0) return false;
+    await merge(sender, multiaddrs);
     this.#told.delete(peer);
     // Copied: the message's own bytes may be a view of all that was received with it.
     this.#told.set(peer, { bytes: bytes.map((address) => address.slice()), at: now() });
     const oldest = this.#told.keys().next();
     if (this.#told.size > MAX_TOLD_PEERS && !oldest.done) this.#told.delete(oldest.value);
+    return true;
+  }
+}
+
+function tryMultiaddr(bytes: Uint8Array): Multiaddr | undefined {
+  try {
+    return multiaddr(bytes);
+  } catch {
+    return undefined;
   }
 }
 

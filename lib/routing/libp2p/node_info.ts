@@ -8,6 +8,7 @@
  */
 import type { PeerId, Stream } from "@libp2p/interface";
 import { sleep } from "../../sleep.ts";
+import { encodeJson, parseJson, readToEnd } from "./json_stream.ts";
 
 /** Protocol of the question. */
 export const NODE_INFO_PROTOCOL = "/kagami/node/1.0.0";
@@ -21,11 +22,8 @@ export const MAX_NODE_INFO_BYTES = 4096;
 /** Most peers whose answers are remembered; the oldest go first. */
 export const MAX_NODE_INFOS = 4096;
 
-/**
- * Pauses before a peer that has just connected is asked, in milliseconds: identify goes first. More than one, for a
- * question is lost with its connection.
- */
-export const NODE_INFO_PAUSES_MS = [100, 1000, 5000] as const;
+/** Pause before a peer that has just connected is asked, in milliseconds: identify goes first. */
+export const NODE_INFO_DELAY_MS = 100;
 
 /** What a node tells. */
 export interface NodeInfo {
@@ -45,27 +43,20 @@ export interface NodeInfoHost {
 export class NodeInfos {
   readonly #host: NodeInfoHost;
   readonly #own: NodeInfo;
-  readonly #pausesMs: readonly number[];
   readonly #known = new Map<string, NodeInfo>();
 
   /**
    * @param host The libp2p node.
    * @param own What this node tells.
-   * @param pausesMs Pauses before the tries. Default: {@linkcode NODE_INFO_PAUSES_MS}.
    */
-  constructor(
-    host: NodeInfoHost,
-    own: NodeInfo,
-    pausesMs: readonly number[] = NODE_INFO_PAUSES_MS,
-  ) {
-    this.#pausesMs = pausesMs;
+  constructor(host: NodeInfoHost, own: NodeInfo) {
     this.#host = host;
     this.#own = own;
   }
 
   /** Answers from now on. */
   async start(): Promise<void> {
-    const answer = new TextEncoder().encode(JSON.stringify(this.#own));
+    const answer = encodeJson(this.#own);
     await this.#host.handle(NODE_INFO_PROTOCOL, (stream) => {
       stream.send(answer);
       stream.close().catch((error) => stream.abort(error));
@@ -86,66 +77,30 @@ export class NodeInfos {
   }
 
   /**
-   * Asks a peer, unless it has told already, and again if there is no answer.
+   * Asks a peer, unless it has told already.
    *
    * @param peer The peer.
    * @param signal Ends it.
    */
   async ask(peer: PeerId, signal: AbortSignal): Promise<void> {
     const id = peer.toString();
-    for (const pauseMs of this.#pausesMs) {
-      await sleep(pauseMs, signal);
-      if (signal.aborted || this.#known.has(id) || await this.#askOnce(peer, signal)) return;
-    }
-  }
-
-  /** @returns True if another try is in vain: the peer has answered, or never will. */
-  async #askOnce(peer: PeerId, signal: AbortSignal): Promise<boolean> {
+    await sleep(NODE_INFO_DELAY_MS, signal);
+    if (signal.aborted || this.#known.has(id)) return;
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(NODE_INFO_TIMEOUT_MS)]);
     let stream: Stream | undefined;
     try {
       stream = await this.#host.dialProtocol(peer, NODE_INFO_PROTOCOL, { signal: bounded });
-      const info = await readAnswer(stream, bounded);
-      if (info === undefined) return true;
-      this.#known.set(peer.toString(), info);
+      const info = parseNodeInfo(await readToEnd(stream, MAX_NODE_INFO_BYTES, bounded));
+      if (info === undefined) return;
+      this.#known.set(id, info);
       if (this.#known.size > MAX_NODE_INFOS) this.#known.delete(this.#known.keys().next().value!);
-      return true;
-    } catch (error) {
-      // Spegel does not speak this protocol, or the peer is gone: nothing is known of it then.
-      return error instanceof Error && error.name === "UnsupportedProtocolError";
+    } catch {
+      // Spegel, or gone: nothing is known of it then.
+      stream?.abort(new Error("no answer"));
     } finally {
       stream?.close().catch(() => {});
     }
   }
-}
-
-/**
- * Reads until the answer is whole. The end of the stream cannot be waited for: an end that comes before somebody reads is
- * not told by libp2p.
- */
-async function readAnswer(stream: Stream, signal: AbortSignal): Promise<NodeInfo | undefined> {
-  const abort = () => stream.abort(new Error("took too long"));
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    let bytes = new Uint8Array(0);
-    for await (const part of stream) {
-      bytes = concatenated(bytes, part instanceof Uint8Array ? part : part.subarray());
-      if (bytes.length > MAX_NODE_INFO_BYTES) throw new RangeError("answer is too long");
-      // A part of an object is never an object.
-      const info = parseNodeInfo(bytes);
-      if (info !== undefined) return info;
-    }
-    return undefined;
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
-
-function concatenated(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }
 
 /**
@@ -155,12 +110,7 @@ function concatenated(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBu
  * @returns What it says; undefined if it is none.
  */
 export function parseNodeInfo(bytes: Uint8Array): NodeInfo | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(bytes);
   if (typeof value !== "object" || value === null) return undefined;
   const { version, zone } = value as Partial<Record<keyof NodeInfo, unknown>>;
   if (typeof version !== "string") return undefined;

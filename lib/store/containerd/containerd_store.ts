@@ -77,11 +77,11 @@ export class ContainerdStore implements Store {
 
   async descriptor(digest: Digest): Promise<Descriptor> {
     const size = await this.#size(digest);
-    const { mediaType } = await this.#inspector.inspect(
+    const { mediaType, subject } = await this.#inspector.inspect(
       digest,
       async () => await this.#openFile(digest) ?? this.#openCall(digest, size),
     );
-    return { digest, mediaType, size };
+    return { digest, mediaType, size, ...(subject === undefined ? {} : { subject }) };
   }
 
   async open(digest: Digest, range?: ByteRange): Promise<ContentReader> {

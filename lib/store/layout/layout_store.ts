@@ -61,8 +61,11 @@ export class LayoutStore implements Store {
   async descriptor(digest: Digest): Promise<Descriptor> {
     // The size without opening the file: what it is, is known after the first time.
     const size = this.#sizeOf(digest);
-    const { mediaType } = await this.#inspector.inspect(digest, () => this.#openFile(digest));
-    return { digest, mediaType, size };
+    const { mediaType, subject } = await this.#inspector.inspect(
+      digest,
+      () => this.#openFile(digest),
+    );
+    return { digest, mediaType, size, ...(subject === undefined ? {} : { subject }) };
   }
 
   open(digest: Digest, range?: ByteRange): Promise<ContentReader> {

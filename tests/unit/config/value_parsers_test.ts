@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { boolean, duration, endpoint } from "../../../lib/config/value_parsers.ts";
+import { boolean, duration, endpoint, repositoryName } from "../../../lib/config/value_parsers.ts";
 
 Deno.test("duration reads Go's durations in milliseconds", () => {
   const expected: [string, number | undefined][] = [
@@ -24,6 +24,22 @@ Deno.test("duration reads Go's durations in milliseconds", () => {
     ["-1s", undefined],
   ];
   for (const [text, wanted] of expected) assert.equal(duration.parse(text), wanted, text);
+});
+
+Deno.test("duration ends where timers do, and refuses long nonsense at once", () => {
+  for (const text of ["1000h", `${"9".repeat(400)}h`]) {
+    assert.equal(duration.parse(text), 2 ** 31 - 1);
+  }
+  assert.equal(duration.parse("1".repeat(100_000)), undefined);
+});
+
+Deno.test("repositoryName is one of a registry", () => {
+  for (const text of ["docker.io/library/nginx", "[fd00::1]:5000/a", "localhost:5000/a__b"]) {
+    assert.equal(repositoryName.parse(text), text);
+  }
+  for (const text of ["nginx", "/nginx", "docker.io/", "dock\to/a", "docker.io/a//b", "a.b/C"]) {
+    assert.equal(repositoryName.parse(text), undefined, text);
+  }
 });
 
 Deno.test("boolean reads what Go's ParseBool reads", () => {

@@ -44,7 +44,7 @@ for (const name of pages) {
   Deno.test(`guide ${name} names the ports of the chart`, async () => {
     const { hostPort, nodePort } = schema.properties.service.properties.registry.properties;
     for (const [, port] of (await read(name)).matchAll(/http:\/\/[^\s"/]*:(\d+)/g)) {
-      assert([hostPort.default, nodePort.default].includes(Number(port)), port);
+      assert([hostPort.default, nodePort.default].includes(Number(port)), `${port}`);
     }
   });
 }

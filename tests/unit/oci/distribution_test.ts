@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { parseDigest } from "../../../lib/oci/digest.ts";
-import { formatDistributionPath, parseDistributionPath } from "../../../lib/oci/distribution.ts";
+import {
+  formatDistributionPath,
+  parseDistributionPath,
+  parseListPath,
+} from "../../../lib/oci/distribution.ts";
 import { DistributionError } from "../../../lib/oci/distribution_error.ts";
 
 const DIGEST = parseDigest(`sha256:${"a".repeat(64)}`);
@@ -135,4 +139,55 @@ Deno.test("formatDistributionPath() is what parseDistributionPath() reads", () =
     const namespace = url.searchParams.get("ns");
     assert.deepEqual(parseDistributionPath(url.pathname, namespace, "docker.io"), path);
   }
+});
+
+/** What a path asks for, or the code of its error. */
+function listOf(pathname: string, namespace: string | null = null): unknown {
+  try {
+    return parseListPath(pathname, namespace, "docker.io");
+  } catch (error) {
+    assert.ok(error instanceof DistributionError, String(error));
+    return error.distributionCode;
+  }
+}
+
+Deno.test("parseListPath() reads requests for tags and referrers", () => {
+  const docker = { registry: "docker.io", repository: "library/nginx" };
+  assert.deepEqual(listOf("/v2/library/nginx/tags/list"), docker);
+  assert.deepEqual(listOf("/v2/library/nginx/tags/list", "[fd00::1]:5000"), {
+    ...docker,
+    registry: "[fd00::1]:5000",
+  });
+  for (const subject of [DIGEST, SHA512]) {
+    assert.deepEqual(listOf(`/v2/library/nginx/referrers/${subject}`), { ...docker, subject });
+  }
+  assert.deepEqual(listOf("/v2/a/manifests/tags/list"), {
+    registry: "docker.io",
+    repository: "a/manifests",
+  });
+});
+
+Deno.test("parseListPath() leaves other paths alone", () => {
+  for (
+    const pathname of [
+      "/v2/app/manifests/v1",
+      `/v2/app/blobs/${DIGEST}`,
+      "/v2/tags/list",
+      "/v2//tags/list",
+      "/v2/app/tags/list/",
+      "/v2/app/tags",
+      "/v2/app/referrers/",
+      `/v2/app/referrers/${DIGEST}/more`,
+      "/v2/_catalog",
+    ]
+  ) assert.equal(listOf(pathname), undefined, pathname);
+});
+
+Deno.test("parseListPath() refuses what is malformed", () => {
+  assert.equal(listOf("/v2/App/tags/list"), "NAME_INVALID");
+  assert.equal(listOf("/v2/../etc/tags/list"), "NAME_INVALID");
+  assert.equal(listOf("/v2/app/tags/list", "../.."), "NAME_INVALID");
+  assert.equal(listOf("/v2/app/referrers/%ff"), "NAME_INVALID");
+  assert.equal(listOf("/v2/app/referrers/v1"), "DIGEST_INVALID");
+  assert.equal(listOf(`/v2/app/referrers/md5:${"a".repeat(32)}`), "DIGEST_INVALID");
 });

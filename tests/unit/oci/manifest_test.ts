@@ -111,3 +111,31 @@ Deno.test("parseManifest() does not repeat sizes, types and platforms that make 
   }
   assert.equal(manifest?.children.length, 5);
 });
+
+Deno.test("parseManifest() tells what a manifest refers to, and as what", () => {
+  const subject = { mediaType: OCI_MANIFEST, digest: C, size: 9 };
+  const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config: CONFIG, layers: [LAYER] };
+  const referral = (fields: unknown) => parse({ ...manifest, ...fields as object })?.referral;
+  const byConfig = { subject: C, artifactType: CONFIG.mediaType, annotations: {} };
+  assert.equal(referral({ artifactType: "a/b" }), undefined);
+  assert.deepEqual(referral({ subject }), byConfig);
+  assert.deepEqual(referral({ subject, artifactType: "" }), byConfig);
+  assert.deepEqual(referral({ subject, artifactType: 7, annotations: ["x"] }), byConfig);
+  assert.deepEqual(
+    referral({ subject, artifactType: "a/b", annotations: { key: "value", odd: 1 } }),
+    { subject: C, artifactType: "a/b", annotations: { key: "value" } },
+  );
+  for (const odd of [C, [subject], null, { digest: "sha256:short" }]) {
+    assert.equal(referral({ subject: odd }), undefined);
+  }
+});
+
+Deno.test("parseManifest() gives an index no artifact type that it does not state", () => {
+  const subject = { digest: C };
+  assert.deepEqual(parse({ schemaVersion: 2, manifests: [], subject })?.referral, {
+    subject: C,
+    annotations: {},
+  });
+  const stated = parse({ schemaVersion: 2, manifests: [], subject, artifactType: "a/b" });
+  assert.equal(stated?.referral?.artifactType, "a/b");
+});

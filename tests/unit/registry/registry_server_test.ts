@@ -102,6 +102,30 @@ Deno.test("RegistryServer answers HEAD without a body, so that a GET can follow"
   }
 });
 
+Deno.test("RegistryServer opens nothing for a request behind one that ends the connection", async () => {
+  await using node = await startNode();
+  using client = await RawClient.connect(node.port);
+  const behind = `GET ${LARGE_TARGET} HTTP/1.1\r\nHost: mirror\r\n\r\n`;
+  // Without a host: node:http answers by itself, and closes.
+  await client.send(`GET /v2/ HTTP/1.1\r\n\r\n${behind}${behind}`);
+  const { bytes } = await client.ended();
+  assert.match(new TextDecoder().decode(bytes), /^HTTP\/1\.1 400 /);
+  await node.server.close(60_000);
+  assert.equal(node.store.opened, 0);
+  assert.deepEqual(node.exchanges, []);
+});
+
+Deno.test("RegistryServer answers a request behind one that is refused without closing", async () => {
+  await using node = await startNode();
+  using client = await RawClient.connect(node.port);
+  const odd = "GET /v2/ HTTP/1.1\r\nHost: mirror\r\nExpect: much\r\n\r\n";
+  await client.send(`${odd}GET ${MANIFEST_TARGET} HTTP/1.1\r\nHost: mirror\r\n\r\n`);
+  // Its body is chunked and empty.
+  assert.equal((await client.receiveHead()).status, 417);
+  await client.take("0\r\n\r\n".length);
+  assert.deepEqual((await client.receive()).body, MANIFEST.bytes);
+});
+
 Deno.test("RegistryServer answers requests that were sent ahead, in their order", async () => {
   await using node = await startNode();
   using client = await RawClient.connect(node.port);

@@ -399,7 +399,12 @@ const HOSTILE_TARGETS: readonly (readonly [string, number])[] = [
   ["/v1/_ping", 404],
   ["/v2x/", 404],
   ["/v2/_catalog", 404],
-  ["/v2/library/test/tags/list", 404],
+  ["/v2/library/other/tags/list", 404],
+  [`/v2/library/other/referrers/${BLOB.digest}`, 404],
+  ["/v2/library/test/referrers/sha256:..%2f..%2fetc%2fpasswd", 404],
+  ["/v2/library/test/referrers/v1", 400],
+  ["/v2/Library/tags/list", 400],
+  ["/v2/library/test/tags/list?ns=..%2f..", 400],
 ];
 for (const [target, status] of HOSTILE_TARGETS) {
   Deno.test(`Registry answers ${status} to ${target.replace(BLOB.digest, "<digest>")}`, async () => {

@@ -108,6 +108,18 @@ export function testStoreCompliance(
     await assert.rejects(store.descriptor(ABSENT), NotFoundError);
   });
 
+  test("tells which manifest another one refers to", async ({ store, add }) => {
+    const image = makeImage(1);
+    const [config, layer] = makeImage(2).blobs;
+    const { digest, bytes } = image.manifest;
+    const subject = { mediaType: MANIFEST_TYPE, digest, size: bytes.length };
+    const manifest = makeManifest(config!, [layer!], { subject });
+    await add("registry.test/team/app:v1", image);
+    await add("registry.test/team/app:v1.sig", { manifest, blobs: [config!, layer!] });
+    assert.equal((await store.descriptor(manifest.digest)).subject, digest);
+    assert.equal((await store.descriptor(digest)).subject, undefined);
+  });
+
   test("opens whole content and ranges of it", async ({ store, add }) => {
     const image = makeImage(1);
     await add("registry.test/team/app:v1", image);

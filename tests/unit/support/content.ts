@@ -30,8 +30,12 @@ export function makeContent(size: number, seed = 1): TestContent {
   return { bytes, digest: sha256Digest(bytes) };
 }
 
-/** Makes a small but complete OCI manifest. */
-export function makeManifest(config: TestContent, layers: readonly TestContent[]): TestContent {
+/** Makes a small but complete OCI manifest, with further fields such as `subject`. */
+export function makeManifest(
+  config: TestContent,
+  layers: readonly TestContent[],
+  fields: Readonly<Record<string, unknown>> = {},
+): TestContent {
   const descriptor = (content: TestContent, mediaType: string) => ({
     mediaType,
     digest: content.digest,
@@ -42,6 +46,7 @@ export function makeManifest(config: TestContent, layers: readonly TestContent[]
     mediaType: "application/vnd.oci.image.manifest.v1+json",
     config: descriptor(config, "application/vnd.oci.image.config.v1+json"),
     layers: layers.map((layer) => descriptor(layer, "application/vnd.oci.image.layer.v1.tar+gzip")),
+    ...fields,
   }));
   return { bytes, digest: sha256Digest(bytes) };
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { splitDigest } from "../../../lib/oci/digest.ts";
+import { DIGEST_ALGORITHMS, splitDigest } from "../../../lib/oci/digest.ts";
 import type { TestContent } from "./content.ts";
 
 interface Image {
@@ -23,7 +23,9 @@ export class LayoutFolder implements AsyncDisposable {
   /** Makes an empty layout. */
   static async create(): Promise<LayoutFolder> {
     const folder = new LayoutFolder(await Deno.makeTempDir({ prefix: "kagami-layout-" }));
-    await Deno.mkdir(`${folder.path}/blobs/sha256`, { recursive: true });
+    for (const algorithm of Object.keys(DIGEST_ALGORITHMS)) {
+      await Deno.mkdir(`${folder.path}/blobs/${algorithm}`, { recursive: true });
+    }
     await Deno.writeTextFile(`${folder.path}/oci-layout`, '{"imageLayoutVersion":"1.0.0"}');
     await folder.#writeIndex();
     return folder;
@@ -51,12 +53,13 @@ export class LayoutFolder implements AsyncDisposable {
 
   /** Path of a content's file. */
   blobPath(content: TestContent): string {
-    return `${this.path}/blobs/sha256/${splitDigest(content.digest).hex}`;
+    const { algorithm, hex } = splitDigest(content.digest);
+    return `${this.path}/blobs/${algorithm}/${hex}`;
   }
 
   async #writeIndex(): Promise<void> {
     const manifests = [...this.#images].map(([name, { manifest }]) => ({
-      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      mediaType: JSON.parse(new TextDecoder().decode(manifest.bytes)).mediaType,
       digest: manifest.digest,
       size: manifest.bytes.length,
       annotations: { "org.opencontainers.image.ref.name": name },

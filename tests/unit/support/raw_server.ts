@@ -55,14 +55,19 @@ async function readRequest(connection: Deno.Conn): Promise<RawRequest | undefine
 }
 
 /**
- * Starts a server on a free port of the loopback address.
+ * Starts a server, on a free port of the loopback address unless told otherwise.
  *
  * @param handler Answers each request.
  * @param hostname Address to listen on.
+ * @param port Port to listen on, 0 for any free one.
  * @returns The server.
  */
-export function startRawServer(handler: RawHandler, hostname = "127.0.0.1"): RawServer {
-  const listener = Deno.listen({ hostname, port: 0 });
+export function startRawServer(
+  handler: RawHandler,
+  hostname = "127.0.0.1",
+  port = 0,
+): RawServer {
+  const listener = Deno.listen({ hostname, port });
   const connections = new Set<Deno.Conn>();
   const running = new Set<Promise<void>>();
   const requests: RawRequest[] = [];

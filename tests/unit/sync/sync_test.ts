@@ -237,7 +237,7 @@ for (
   });
 }
 
-Deno.test("Sync tries again when the store cannot be listed, and says so", async () => {
+Deno.test("Sync tries again when the store cannot be listed, and says so once", async () => {
   let failures = 3;
   const { clock, looks, lines, keys, stop } = start({
     prepare({ store }) {
@@ -255,7 +255,7 @@ Deno.test("Sync tries again when the store cannot be listed, and says so", async
   assert.equal(looks.length, 3);
   assert.deepEqual(
     lines.map(({ level, store, error }) => [level, store, error]),
-    Array.from({ length: 3 }, () => ["WARN", "memory", "ERR_UNAVAILABLE: containerd is away"]),
+    [["WARN", "memory", "ERR_UNAVAILABLE: containerd is away"]],
   );
   await clock.advance(1);
   assert.deepEqual(keys(), IMAGE_KEYS);
@@ -301,7 +301,7 @@ for (const failing of ["advertise", "withdraw"] as const) {
     assert.ok(sync.size === 1, "what could not be told is not taken for told");
     await clock.advance(3 * (RETRY_MS + DEBOUNCE_MS));
     assert.deepEqual(keys(), IMAGE_KEYS);
-    assert.equal(lines.length, 2);
+    assert.equal(lines.length, 1, "the same trouble is told once");
     await stop();
   });
 }

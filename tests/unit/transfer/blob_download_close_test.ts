@@ -56,7 +56,7 @@ const STATES: Readonly<
     {},
     readOne,
   ],
-  "while the list is awaited": [{ a: {} }, { chunks: "never" }, async (reader) => {
+  "while the list is awaited": [{ a: {} }, { listMs: Infinity }, async (reader) => {
     const reading = reader.next();
     await settle();
     await reader.close();

@@ -7,7 +7,7 @@ import { CHUNK_SIZE, ChunkList } from "../../../lib/oci/chunk_list.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { makeContent, type TestContent } from "../support/content.ts";
 import { fakeTimers, finished } from "../support/fake_timers.ts";
-import { download, FakePeers, listOf, type Outcome } from "./fake_peers.ts";
+import { download, FakePeers, listOf, lyingListOf, type Outcome } from "./fake_peers.ts";
 
 const SMALL = makeContent(100_000);
 const CONTENT = makeContent(12 * CHUNK_SIZE + 5, 2);
@@ -154,6 +154,15 @@ for (const index of [1, 2, 6, 11]) {
     }
   });
 }
+
+Deno.test("BlobDownload leaves content to upstream when the list fits a peer's lies and nobody else goes on", async () => {
+  const bytes = wrongAt(1000, CONTENT.bytes.length - 1);
+  const chunks = lyingListOf(CONTENT, bytes);
+  const outcome = await download(CONTENT, { liar: { bytes } }, { chunks: Promise.resolve(chunks) });
+  assert.ok(outcome.error instanceof VerificationError, String(outcome.error));
+  assert.equal(outcome.bytes.length, 12 * CHUNK_SIZE, "the last chunk is withheld");
+  assert.equal(outcome.peers.poisonings.length, 1);
+});
 
 Deno.test("BlobDownload ends when the list is wrong about a CRC-32", async () => {
   for (const index of [0, 5, 12]) {

@@ -6,7 +6,8 @@
  */
 import assert from "node:assert/strict";
 import { NotFoundError, PeerError, VerificationError } from "../../../lib/errors.ts";
-import { type ChunkList, ChunkListBuilder } from "../../../lib/oci/chunk_list.ts";
+import { ChunkList, ChunkListBuilder } from "../../../lib/oci/chunk_list.ts";
+import { sha256Digest, splitDigest } from "../../../lib/oci/digest.ts";
 import type { Peer } from "../../../lib/routing/router.ts";
 import type { ByteRange } from "../../../lib/store/store.ts";
 import { BlobDownload, type DownloadSource } from "../../../lib/transfer/blob_download.ts";
@@ -22,10 +23,12 @@ import { fakeTimers, finished } from "../support/fake_timers.ts";
 export interface Script {
   /** Bytes that it takes for the content. */
   readonly bytes?: Uint8Array;
-  /** Most bytes of one read. */
-  readonly piece?: number;
-  /** How long each read takes, in milliseconds by the clock. Default: no time. */
-  readonly delayMs?: number;
+  /** Most bytes of one read, by its place in the content. */
+  readonly piece?: number | ((at: number) => number);
+  /** How long a read takes, in milliseconds by the clock. Default: no time. */
+  readonly delayMs?: number | ((at: number, request: number) => number);
+  /** How long an answer takes, in milliseconds by the clock. */
+  readonly answerMs?: (request: number) => number;
   /** Awaited before it answers, with the number of the request, from 0; what it throws is the answer. */
   readonly ask?: (range: ByteRange, request: number, peers: FakePeers) => Promise<void> | void;
   /**
@@ -36,7 +39,7 @@ export interface Script {
     at: number,
     request: number,
     peers: FakePeers,
-  ) => Promise<void> | void | "end";
+  ) => Promise<void> | "end" | void;
 }
 
 /** Waits until the other side gives up. */
@@ -49,6 +52,19 @@ export function listOf({ bytes, digest }: TestContent): ChunkList | undefined {
   const builder = new ChunkListBuilder(digest);
   builder.update(bytes);
   return builder.finish().list;
+}
+
+/**
+ * The list of a liar: it fits the bytes that are told in place of the content, but ends with the content's digest, since
+ * that is looked at.
+ */
+export function lyingListOf(content: TestContent, told: Uint8Array): ChunkList {
+  const builder = new ChunkListBuilder(sha256Digest(told));
+  builder.update(told);
+  const bytes = builder.finish().list!.bytes.slice();
+  const { hex } = splitDigest(content.digest);
+  bytes.set(Uint8Array.fromHex(hex), bytes.length - hex.length / 2);
+  return ChunkList.parse(bytes, content.digest, told.length)!;
 }
 
 class FakeResponse implements HttpResponse {
@@ -91,12 +107,14 @@ class FakeResponse implements HttpResponse {
     this.isReading = true;
     try {
       const { read, delayMs, piece = 256 * 1024 } = this.#script;
-      if (delayMs !== undefined) await this.#peers.clock.sleep(delayMs, this.#abort.signal);
+      const ms = typeof delayMs === "function" ? delayMs(this.#at, this.#request) : delayMs ?? 0;
+      if (ms > 0) await this.#peers.clock.sleep(ms, this.#abort.signal);
       const said = this.isClosed ? undefined : read?.(this.#at, this.#request, this.#peers);
       const result = await Promise.race([said, this.#closing.promise]);
       if (this.isClosed) throw new PeerError("closed while it was read");
       if (result === "end") return 0;
-      const count = Math.min(into.length, piece, this.#end + 1 - this.#at);
+      const most = typeof piece === "function" ? piece(this.#at) : piece;
+      const count = Math.min(into.length, most, this.#end + 1 - this.#at);
       into.set(this.#bytes.subarray(this.#at, this.#at + count));
       this.#at += count;
       return count;
@@ -116,8 +134,10 @@ class FakeResponse implements HttpResponse {
 export interface DownloadSetting {
   /** What the client asks for, as a `Range` header. */
   readonly range?: string;
-  /** Default: the right list, at once. `"never"` ends with the download, as the mirror's requests do. */
-  readonly chunks?: Promise<ChunkList | undefined> | "never";
+  /** Default: the right list. */
+  readonly chunks?: Promise<ChunkList | undefined>;
+  /** When the list comes, in milliseconds by the clock; at the latest when the download is closed. Default: at once. */
+  readonly listMs?: number;
   /** Most buffers of all downloads. */
   readonly buffers?: ChunkBuffers;
   readonly pace?: (bytes: number) => Promise<void> | undefined;
@@ -146,7 +166,9 @@ export class FakePeers implements DownloadSource {
   readonly #counts = new Map<string, number>();
   readonly #running = new Set<Peer>();
   readonly #pace: DownloadSetting["pace"];
-  readonly #closed = Promise.withResolvers<never>();
+  /** Buffers that were lent to others before. */
+  readonly #lentBefore: number;
+  readonly #abort = new AbortController();
 
   /**
    * @param content What they have.
@@ -162,12 +184,12 @@ export class FakePeers implements DownloadSource {
     this.#scripts = scripts;
     this.#queue = Object.keys(scripts).map((id) => ({ id, addresses: [], registryPort: 1 }));
     this.buffers = setting.buffers ?? new ChunkBuffers();
+    this.#lentBefore = this.buffers.lent;
     this.#pace = setting.pace;
-    this.#closed.promise.catch(() => {});
   }
 
   /** Opens a download from the first peer. */
-  async open({ range, chunks }: DownloadSetting = {}): Promise<BlobDownload> {
+  async open({ range, chunks, listMs = 0 }: DownloadSetting = {}): Promise<BlobDownload> {
     const asked = /^bytes=(\d*)-(\d*)$/.exec(widened(range) ?? "")?.slice(1);
     const size = this.#bytesOf(this.#queue[0]!).length;
     const start = asked?.[0] === ""
@@ -179,22 +201,27 @@ export class FakePeers implements DownloadSource {
       digest: this.content.digest,
       first,
       range: narrowed(range, first),
-      chunks: chunks === "never"
-        ? this.#closed.promise.catch(() => undefined)
-        : chunks ?? Promise.resolve(listOf(this.content)),
+      chunks: (listMs === 0 ? Promise.resolve() : this.clock.sleep(listMs, this.#abort.signal))
+        .then(() => chunks ?? listOf(this.content)),
       source: this,
       buffers: this.buffers,
       now: this.clock.now,
     });
   }
 
-  async ask(peer: Peer, range: ByteRange): Promise<PeerAnswer> {
+  async ask(peer: Peer, range: ByteRange, signal?: AbortSignal): Promise<PeerAnswer> {
     const request = this.#counts.get(peer.id) ?? 0;
     this.#counts.set(peer.id, request + 1);
     this.requests.push(`${peer.id} ${range.start}-${range.end}`);
     assert.ok(!this.#excluded.has(peer.id), `${peer.id} was excluded`);
     const script = this.#scripts[peer.id]!;
-    await Promise.race([script.ask?.(range, request, this), this.#closed.promise]);
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    aborted.catch(() => {});
+    const unwanted = AbortSignal.any([this.#abort.signal, ...signal === undefined ? [] : [signal]]);
+    unwanted.addEventListener("abort", () => reject(new PeerError("not wanted any more")));
+    const answerMs = script.answerMs?.(request) ?? 0;
+    if (answerMs > 0) await this.clock.sleep(answerMs, unwanted);
+    await Promise.race([aborted, script.ask?.(range, request, this)]);
     const bytes = this.#bytesOf(peer);
     const response = new FakeResponse(this, script, range, request);
     this.responses.push(response);
@@ -280,7 +307,7 @@ export class FakePeers implements DownloadSource {
 
   closed(): void {
     this.closings += 1;
-    this.#closed.reject(new PeerError("closed while it was asked"));
+    this.#abort.abort();
   }
 
   /** Nothing is left of a download that was closed. */
@@ -289,7 +316,7 @@ export class FakePeers implements DownloadSource {
     assert.equal(this.closings, 1);
     assert.ok(this.responses.every(({ isClosed }) => isClosed), "all answers are closed");
     assert.deepEqual([...this.#running], [], "nobody delivers");
-    assert.equal(this.buffers.lent, 0, "all buffers are back");
+    assert.equal(this.buffers.lent, this.#lentBefore, "all buffers are back");
     assert.equal(this.clock.sleepers, 0, "no timer is left");
   }
 }
@@ -320,7 +347,7 @@ export async function download(
 ): Promise<Outcome> {
   const peers = new FakePeers(content, scripts, setting);
   using _timers = fakeTimers(peers.clock);
-  const reader = await peers.open(setting);
+  const reader = await finished(peers.clock, peers.open(setting));
   const bytes = new Uint8Array(content.bytes.length);
   let length = 0;
   const reading = (async () => {

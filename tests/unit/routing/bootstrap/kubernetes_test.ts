@@ -40,9 +40,7 @@ class Election implements AsyncDisposable {
   readonly members: Member[] = [];
   #running = 0;
 
-  private constructor(readonly server: FakeApiServer) {
-    Deno.env.set("KUBECONFIG", server.kubeconfig);
-  }
+  private constructor(readonly server: FakeApiServer) {}
 
   static async start(): Promise<Election> {
     return new Election(await startFakeApiServer());
@@ -56,7 +54,11 @@ class Election implements AsyncDisposable {
     let isDead = false;
     const bootstrapper = new KubernetesBootstrapper({
       connect: async () => {
-        const client = await createLeaseClient({ name: NAME, namespace: "default" });
+        const client = await createLeaseClient({
+          name: NAME,
+          namespace: "default",
+          kubeconfig: this.server.kubeconfig,
+        });
         const alive = <T>(work: () => Promise<T>) =>
           isDead ? Promise.reject(new UnavailableError("cut off")) : work();
         return {
@@ -353,9 +355,10 @@ Deno.test("addresses that nobody can dial are left out, and their number is boun
 
 Deno.test("a node without addresses does not lead", async () => {
   await using election = await Election.start();
+  const { kubeconfig } = election.server;
   const abort = new AbortController();
   const bootstrapper = new KubernetesBootstrapper({
-    connect: () => createLeaseClient({ name: NAME, namespace: "default" }),
+    connect: () => createLeaseClient({ name: NAME, namespace: "default", kubeconfig }),
     log: recordingLog().log,
     sleep: election.clock.sleep,
   });

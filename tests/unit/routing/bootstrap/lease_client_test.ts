@@ -18,9 +18,8 @@ const RECORD: NewLeaseRecord = {
 };
 
 /** A client of the server, in the namespace `mirrors`. */
-async function clientOf(server: FakeApiServer) {
-  Deno.env.set("KUBECONFIG", server.kubeconfig);
-  return await createLeaseClient({ namespace: "mirrors", name: NAME });
+async function clientOf({ kubeconfig }: FakeApiServer) {
+  return await createLeaseClient({ namespace: "mirrors", name: NAME, kubeconfig });
 }
 
 Deno.test("a Lease that is not there is read as none", async () => {
@@ -124,9 +123,8 @@ Deno.test("a request ends with its signal", async () => {
 });
 
 Deno.test("createLeaseClient() says that there are no credentials", async () => {
-  Deno.env.set("KUBECONFIG", "/no/such/file");
   await assert.rejects(
-    createLeaseClient({ name: NAME }),
+    createLeaseClient({ name: NAME, kubeconfig: "/no/such/file" }),
     (error: Error) => error instanceof UnavailableError && error.message.includes("/no/such/file"),
   );
 });

@@ -86,6 +86,21 @@ Deno.test("keys other than of sha2-256 are ignored, and a message without a key 
   await assert.rejects(handler.handle(sender, { providers: [] }), { name: "InvalidMessageError" });
 });
 
+Deno.test("an address that cannot be read is left out, and a peer that tells no other is ignored", async () => {
+  const { done, handler } = recording();
+  const unknown = Uint8Array.from([0xcf, 0x07, 1]); // A protocol of the future.
+  const tell = (...multiaddrs: Uint8Array[]) =>
+    handler.handle(sender, {
+      key: KEY,
+      providers: [{ id: sender.toMultihash().bytes, multiaddrs }],
+    });
+  await tell(unknown);
+  assert.deepEqual(done, []);
+  await tell(unknown, ADDRESS.bytes, ADDRESS.bytes.subarray(0, 3));
+  await tell(unknown, ADDRESS.bytes, ADDRESS.bytes.subarray(0, 3));
+  assert.deepEqual(done, [ADDRESSES, RECORD, RECORD]);
+});
+
 Deno.test("a bounded number of addresses of a bounded length is taken", async () => {
   const { done, handle } = recording();
   const endless = multiaddr(`/dns4/${"n".repeat(60)}.${"n".repeat(60)}.example.test/tcp/5001`);

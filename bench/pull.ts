@@ -1,0 +1,164 @@
+/**
+ * How long real pulls of containerd take: straight from a registry, and through the mirror from a peer; with the
+ * registry as fast as the machine, and capped at 50 MB/s. docs/benchmarks.md says what the figures mean.
+ *
+ *     deno task bench:pull [--rounds=3] [--largest-mb=1000]
+ *
+ * @module
+ */
+import {
+  type ClusterNode,
+  type PushedImage,
+  TestCluster,
+} from "../tests/integration/harness/cluster.ts";
+import { inside } from "../tests/integration/harness/network.ts";
+import { run } from "../tests/integration/harness/process.ts";
+import { MISSING } from "../tests/integration/harness/requirements.ts";
+import { alternate } from "./support/alternate.ts";
+import { numberArgument } from "./support/arguments.ts";
+import { type Figures, say, sayFigures, sayTable } from "./support/report.ts";
+import { median } from "./support/statistics.ts";
+import { isOnPath } from "./support/tools.ts";
+
+const MB = 1_000_000;
+
+/** What a registry across the internet may give, as `tc` writes it: 50 MB/s. */
+const CAPPED_RATE = "400mbit";
+
+const rounds = numberArgument("rounds", 3);
+const largest = numberArgument("largest-mb", 1000);
+
+/** Layers by name of the figure, in MB. */
+const IMAGES: Record<string, number[]> = {
+  pull_100mb: [100],
+  pull_4x100mb: [100, 100, 100, 100],
+  pull_1gb: [1000],
+};
+
+type Way = "direct" | "mirror";
+
+/** Pulls an image onto an empty node. */
+async function pull(
+  cluster: TestCluster,
+  node: ClusterNode,
+  image: PushedImage,
+  way: Way,
+): Promise<number> {
+  const { containerd, cri } = node;
+  await containerd.removeEverything();
+  // What the pull before has left to write would otherwise be written while this one is measured.
+  await run("sync");
+  await cluster.forget();
+  const configured = `${containerd.certsDir}.configured`;
+  if (way === "direct") {
+    await Deno.rename(containerd.certsDir, configured);
+    const { host } = cluster.upstream;
+    await Deno.mkdir(`${containerd.certsDir}/${host}`, { recursive: true });
+    await Deno.writeTextFile(
+      `${containerd.certsDir}/${host}/hosts.toml`,
+      // containerd 1.6 takes plain HTTP from a host's table only.
+      `server = "http://${host}"\n[host."http://${host}"]\ncapabilities = ["pull", "resolve"]\n`,
+    );
+  }
+  try {
+    const startedAt = performance.now();
+    await cri.pullImage(image.reference);
+    const seconds = (performance.now() - startedAt) / 1000;
+    await assertWay(cluster, way);
+    return seconds;
+  } finally {
+    if (way === "direct") {
+      await Deno.remove(containerd.certsDir, { recursive: true });
+      await Deno.rename(configured, containerd.certsDir);
+    }
+  }
+}
+
+/** A figure counts only if the bytes came from where they were meant to. */
+async function assertWay(cluster: TestCluster, way: Way): Promise<void> {
+  const fromUpstream = (await cluster.upstream.blobRequests()).length > 0;
+  if (fromUpstream !== (way === "direct")) {
+    throw new Error(
+      `a pull by way of ${way} ${fromUpstream ? "asked" : "did not ask"} the registry`,
+    );
+  }
+}
+
+interface Result {
+  readonly direct: number;
+  readonly mirror: number;
+  /** The first pull from the peer, which hashes each content once before it serves it. */
+  readonly first: number;
+}
+
+async function measure(
+  cluster: TestCluster,
+  node: ClusterNode,
+  image: PushedImage,
+  first?: number,
+): Promise<Result> {
+  first ??= await pull(cluster, node, image, "mirror");
+  const { direct, mirror } = await alternate(rounds, {
+    direct: () => pull(cluster, node, image, "direct"),
+    mirror: () => pull(cluster, node, image, "mirror"),
+  });
+  return { direct: median(direct), mirror: median(mirror), first };
+}
+
+/** Runs work while the registry's node sends no faster than the cap. */
+async function capped<T>(cluster: TestCluster, work: () => Promise<T>): Promise<T> {
+  const { node } = cluster.upstream;
+  const tc = (...args: string[]) => run("ip", ...inside(node, "tc", "qdisc", ...args));
+  const shape = ["tbf", "rate", CAPPED_RATE, "burst", "256kb", "latency", "50ms"];
+  await tc("add", "dev", "eth0", "root", ...shape);
+  try {
+    return await work();
+  } finally {
+    await tc("del", "dev", "eth0", "root");
+  }
+}
+
+async function main(): Promise<void> {
+  const missing = [...MISSING, ...await isOnPath("tc") ? [] : ["no tc"]];
+  if (missing.length > 0) {
+    say(`cannot run: ${missing.join(", ")}`);
+    return sayFigures("pull", {});
+  }
+  await using cluster = await TestCluster.start({ nodes: 2 });
+  const [peer, node] = [cluster.node(1), cluster.node(2)];
+  const figures: Record<string, number> = {};
+  const rows: (string | number)[][] = [];
+  const note = (name: string, { direct, mirror, first }: Result): Figures => {
+    rows.push([name, direct, mirror, direct / mirror, first]);
+    return {
+      [name]: direct / mirror,
+      [`${name}_first`]: direct / first,
+      [`${name}_mirror_s`]: mirror,
+    };
+  };
+  for (const [name, layers] of Object.entries(IMAGES)) {
+    if (Math.max(...layers) > largest) continue;
+    say(`${name}: making the image`);
+    const image = await cluster.push({ layers: layers.map((size) => size * MB) });
+    await peer.cri.pullImage(image.reference);
+    for (const { digest } of [image]) {
+      const path = `/v2/${image.repository}/manifests/${digest}?ns=${cluster.upstream.host}`;
+      await node.mirror.answers(200, path);
+    }
+    for (const layer of image.layers) {
+      const path = `/v2/${image.repository}/blobs/${layer}?ns=${cluster.upstream.host}`;
+      await node.mirror.answersFrom([peer.mirror], path);
+    }
+    say(`${name}: pulling`);
+    const free = await measure(cluster, node, image);
+    Object.assign(figures, note(name, free));
+    say(`${name}: pulling, the registry capped`);
+    const slow = await capped(cluster, () => measure(cluster, node, image, free.first));
+    Object.assign(figures, note(`${name}_capped`, slow));
+    await peer.containerd.removeEverything();
+  }
+  sayTable(["pull", "direct s", "mirror s", "direct/mirror", "first mirror s"], rows);
+  sayFigures("pull", figures);
+}
+
+await main();

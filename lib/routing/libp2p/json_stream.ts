@@ -1,0 +1,61 @@
+/**
+ * JSON over a libp2p stream: one value, and the end.
+ *
+ * @module
+ */
+import type { Stream } from "@libp2p/interface";
+import { byteStream } from "@libp2p/utils";
+
+/**
+ * Reads a stream to its end.
+ *
+ * @param stream The stream.
+ * @param limit Most bytes.
+ * @param signal Ends it.
+ * @returns All of its bytes.
+ * @throws If the stream breaks, is too long, or the signal is aborted.
+ */
+export async function readToEnd(
+  stream: Stream,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  // Iterating over the stream itself would wait for ever for an end that came before the iteration began.
+  const bytes = byteStream(stream, { maxBufferSize: limit });
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  while (true) {
+    const part = await bytes.read({ signal });
+    if (part === null) break;
+    size += part.byteLength;
+    if (size > limit) throw new RangeError("message is too long");
+    parts.push(part.subarray());
+  }
+  const whole = new Uint8Array(size);
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
+}
+
+/**
+ * Reads one JSON value.
+ *
+ * @param bytes Its text.
+ * @returns The value; undefined if it is none.
+ */
+export function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Writes one JSON value.
+ *
+ * @param value The value.
+ * @returns Its text.
+ */
+export function encodeJson(value: unknown): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(JSON.stringify(value));
+}

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import {
+  type Advice,
+  type DownloadState,
+  FAST_ENOUGH,
+  HOLD_MS,
+  LaneScaling,
+  MAX_LANES,
+  MEASURE_MS,
+  MIN_LEFT_BYTES,
+} from "../../../lib/transfer/lane_scaling.ts";
+
+const TICK_MS = 50;
+/** Slow enough for a further peer to be of use. */
+const SLOW = 10_000_000;
+
+/** A download that goes on at a certain rate, with a reader that waits for a share of the time. */
+class Download {
+  readonly #scaling = new LaneScaling();
+  state: DownloadState = {
+    now: 0,
+    bytes: 0,
+    left: 100 * MIN_LEFT_BYTES,
+    waitedMs: 0,
+    lanes: 1,
+    hasSpare: true,
+  };
+
+  constructor() {
+    this.#scaling.advise(this.state);
+  }
+
+  /** Goes on for some time, and follows the advice. Returns what was advised, `keep` left out. */
+  run(ms: number, bytesPerSecond: number, waitingShare = 1): Advice[] {
+    const advices: Advice[] = [];
+    for (const end = this.state.now + ms; this.state.now < end;) {
+      this.set({
+        now: this.state.now + TICK_MS,
+        bytes: this.state.bytes + bytesPerSecond * TICK_MS / 1000,
+        waitedMs: this.state.waitedMs + waitingShare * TICK_MS,
+      });
+      const advice = this.#scaling.advise(this.state);
+      if (advice === "keep") continue;
+      advices.push(advice);
+      this.set({ lanes: this.state.lanes + (advice === "add" ? 1 : -1) });
+    }
+    return advices;
+  }
+
+  set(state: Partial<DownloadState>): void {
+    this.state = { ...this.state, ...state };
+  }
+}
+
+Deno.test("LaneScaling adds one peer after the other as long as each makes it faster, up to the limit", () => {
+  const download = new Download();
+  assert.deepEqual(download.run(MEASURE_MS - TICK_MS, SLOW), []);
+  assert.deepEqual(download.run(TICK_MS, SLOW), ["add"]);
+  assert.deepEqual(download.run(MEASURE_MS, 2 * SLOW), ["add"]);
+  assert.deepEqual(download.run(MEASURE_MS, 3 * SLOW), ["add"]);
+  assert.deepEqual(download.run(20 * MEASURE_MS, 4 * SLOW), []);
+  assert.equal(download.state.lanes, MAX_LANES);
+});
+
+Deno.test("LaneScaling drops the peer that added too little, and tries no other for a while", () => {
+  const download = new Download();
+  assert.deepEqual(download.run(MEASURE_MS, SLOW), ["add"]);
+  assert.deepEqual(download.run(MEASURE_MS, 1.09 * SLOW), ["drop"]);
+  assert.deepEqual(download.run(HOLD_MS, SLOW), []);
+  // The end of the measurement that is under way.
+  assert.deepEqual(download.run(MEASURE_MS - HOLD_MS % MEASURE_MS, SLOW), ["add"]);
+  assert.deepEqual(download.run(MEASURE_MS, 1.11 * SLOW), ["add"], "it is kept");
+});
+
+Deno.test("LaneScaling drops no peer when only one is left", () => {
+  const download = new Download();
+  assert.deepEqual(download.run(MEASURE_MS, SLOW), ["add"]);
+  // The one that was added failed.
+  download.set({ lanes: 1, hasSpare: false });
+  assert.deepEqual(download.run(10 * MEASURE_MS, SLOW), []);
+});
+
+const NOT_WORTH_IT: Readonly<Record<string, [Partial<DownloadState>, number, number]>> = {
+  "the reader is what is slow": [{}, SLOW, 0.4],
+  "it is fast enough": [{}, FAST_ENOUGH, 1],
+  "little is left": [{ left: MIN_LEFT_BYTES - 1 }, SLOW, 1],
+  "nobody else has it": [{ hasSpare: false }, SLOW, 1],
+};
+for (const [name, [state, rate, share]] of Object.entries(NOT_WORTH_IT)) {
+  Deno.test(`LaneScaling adds nobody when ${name}`, () => {
+    const download = new Download();
+    download.set(state);
+    assert.deepEqual(download.run(20 * MEASURE_MS, rate, share), []);
+    download.set({ left: 100 * MIN_LEFT_BYTES, hasSpare: true });
+    assert.deepEqual(download.run(MEASURE_MS, SLOW), ["add"], "and then does");
+  });
+}
+
+Deno.test("LaneScaling adds a peer to a download that stands still", () => {
+  const download = new Download();
+  assert.deepEqual(download.run(MEASURE_MS, 0), ["add"]);
+});
