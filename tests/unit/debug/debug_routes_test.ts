@@ -111,3 +111,13 @@ Deno.test("Activity counts requests without probes, and those of containerd", ()
   assert.equal(activity.requests, 1);
   assert.equal(told.length, 11, "all is passed on");
 });
+
+Deno.test("/readyz tells which node answers, ready or not", async () => {
+  for (const ready of [true, false]) {
+    const router = { status: () => Promise.resolve({ ready, detail: "" }) };
+    await using node = await startDoctorNode({ id: "the node", router });
+    const { status, headers } = await node.client.registry("/readyz");
+    assert.equal(status, ready ? 200 : 503);
+    assert.equal(headers.get("x-kagami-node"), "the node");
+  }
+});
