@@ -68,8 +68,8 @@ fuzz({
     "(?U)a+?(?s:.)",
   ],
   check(input) {
-    // Repetition of repetitions takes as long as it likes, also with short subjects.
-    if ((input.match(/[*+{]/g) ?? []).length > 6) return;
+    // Repetition of repetitions takes as long as it likes, also with short subjects; so do many choices.
+    if ((input.match(/[*+{?]/g) ?? []).length > 10) return;
     const expression = translateGoRegExp(input);
     for (const subject of SUBJECTS) {
       assert.equal(typeof (expression?.test(subject) ?? false), "boolean");
@@ -103,7 +103,9 @@ fuzz({
     const [before, after] = [parse(existing), parse(text)];
     const hosts = Object.keys(after["host"] as object);
     assert.deepEqual(hosts.slice(0, 2), MIRRORS);
-    const own = typeof before["host"] === "object" ? Object.keys(before["host"]) : [];
+    const { host } = before;
+    // What is no table means nothing to containerd.
+    const own = typeof host === "object" && !Array.isArray(host) ? Object.keys(host) : [];
     assert.deepEqual(hosts.slice(2), own.filter((url) => !MIRRORS.includes(url)));
     for (const key of Object.keys(before)) assert.ok(key in after, key);
     assert.deepEqual(after["server"], before["server"] ?? "https://registry-1.docker.io");

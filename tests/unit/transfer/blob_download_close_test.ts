@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { PeerError, VerificationError } from "../../../lib/errors.ts";
 import { CHUNK_SIZE } from "../../../lib/oci/chunk_list.ts";
 import type { BlobDownload } from "../../../lib/transfer/blob_download.ts";
+import { ChunkBuffers } from "../../../lib/transfer/chunk_buffers.ts";
 import { makeContent } from "../support/content.ts";
 import { settle } from "../support/fake_clock.ts";
 import { fakeTimers, finished } from "../support/fake_timers.ts";
@@ -31,6 +32,19 @@ async function closing(
 async function readOne(reader: BlobDownload, peers: FakePeers): Promise<void> {
   await finished(peers.clock, reader.next());
   await settle();
+}
+
+/** Two peers, of which the second one is special. */
+function paced(second: Script): Readonly<Record<string, Script>> {
+  const both: Script = { piece: CHUNK_SIZE, delayMs: 100 };
+  return { a: both, b: { ...both, ...second } };
+}
+
+/** Reads until two peers are asked. */
+async function untilSeveral(reader: BlobDownload, peers: FakePeers): Promise<void> {
+  while (!peers.requests.some((request) => request.startsWith("b "))) {
+    await finished(peers.clock, reader.next());
+  }
 }
 
 const STATES: Readonly<
@@ -99,6 +113,39 @@ const STATES: Readonly<
     reader.fail(new VerificationError("peers disagree"));
     await assert.rejects(reader.next(), /peers disagree/);
   }],
+  "while several peers deliver": [paced({}), {}, untilSeveral],
+  "while one of several peers is asked": [
+    paced({ ask: hang }),
+    {},
+    untilSeveral,
+  ],
+  "while one of several peers waits for the reader": [
+    paced({ delayMs: 1 }),
+    {},
+    async (reader, peers) => {
+      await untilSeveral(reader, peers);
+      await finished(peers.clock, new Promise<void>((resolve) => setTimeout(resolve, 60_000)));
+      assert.equal(reader.lanes, 2);
+    },
+  ],
+  "while one of several peers waits for memory": [
+    paced({ delayMs: 1 }),
+    { buffers: new ChunkBuffers(0) },
+    async (reader, peers) => {
+      await untilSeveral(reader, peers);
+      await finished(peers.clock, new Promise<void>((resolve) => setTimeout(resolve, 60_000)));
+    },
+  ],
+  "while chunks are paced": [
+    { a: {} },
+    { pace: hang },
+    async (reader) => {
+      const reading = reader.next();
+      await settle();
+      await reader.close();
+      await assert.rejects(reading, PeerError);
+    },
+  ],
   "at its end": [{ a: {} }, {}, async (reader, peers) => {
     while (await finished(peers.clock, reader.next()) !== undefined);
     assert.equal(await reader.next(), undefined);

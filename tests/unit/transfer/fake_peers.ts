@@ -140,6 +140,7 @@ export interface DownloadSetting {
   readonly listMs?: number;
   /** Most buffers of all downloads. */
   readonly buffers?: ChunkBuffers;
+  /** Waits for the pace of this node; ends with the download, as the mirror has it. */
   readonly pace?: (bytes: number) => Promise<void> | undefined;
 }
 
@@ -169,6 +170,8 @@ export class FakePeers implements DownloadSource {
   /** Buffers that were lent to others before. */
   readonly #lentBefore: number;
   readonly #abort = new AbortController();
+  /** Ends all waits for a pace. */
+  readonly #released = Promise.withResolvers<void>();
 
   /**
    * @param content What they have.
@@ -269,7 +272,8 @@ export class FakePeers implements DownloadSource {
   }
 
   pace(bytes: number): Promise<void> | undefined {
-    return this.#pace?.(bytes);
+    const paced = this.#pace?.(bytes);
+    return paced === undefined ? undefined : Promise.race([paced, this.#released.promise]);
   }
 
   failed(peer: Peer, error: unknown, progressed: boolean): void {
@@ -308,6 +312,7 @@ export class FakePeers implements DownloadSource {
   closed(): void {
     this.closings += 1;
     this.#abort.abort();
+    this.#released.resolve();
   }
 
   /** Nothing is left of a download that was closed. */
