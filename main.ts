@@ -15,6 +15,7 @@ if (import.meta.main) {
     args: Deno.args,
     env: Deno.env.toObject(),
     signal: abort.signal,
+    isTerminal: Deno.stdout.isTerminal(),
     stdout: (text) => void Deno.stdout.writeSync(encoder.encode(text)),
     stderr: writeToStderr,
   });

@@ -92,3 +92,11 @@ export class BusyError extends KagamiError {
     this.retryAfterMs = retryAfterMs;
   }
 }
+
+/**
+ * @param error What was thrown.
+ * @returns It as an error.
+ */
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

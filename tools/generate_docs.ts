@@ -1,5 +1,6 @@
 /**
- * Writes what follows from the code: the pages configuration.md, metrics.md and limits.md of docs/, and the Helm chart's
+ * Writes what follows from the code: the pages configuration.md, metrics.md and limits.md of docs/, the findings in
+ * troubleshooting.md, and the Helm chart's
  * values, their schema, its README and its dashboard. With `--check` it only compares.
  *
  * @module
@@ -8,6 +9,7 @@ import { COMMANDS, COMMON_OPTIONS, type Option } from "../lib/config/options.ts"
 import { METRIC_DEFINITIONS } from "../lib/observability/metrics.ts";
 import { chartFiles } from "./chart/files.ts";
 import { constantsIn } from "./constants.ts";
+import { withFindings } from "./findings_table.ts";
 import { writeOrCompare } from "./generated_files.ts";
 import { code, table } from "./markdown.ts";
 
@@ -74,10 +76,13 @@ async function limitsPage(): Promise<string> {
   ].join("\n\n") + "\n";
 }
 
+const TROUBLESHOOTING = new URL("../docs/troubleshooting.md", import.meta.url);
+
 const stale = await writeOrCompare({
   "docs/configuration.md": configurationPage(),
   "docs/metrics.md": metricsPage(),
   "docs/limits.md": await limitsPage(),
+  "docs/troubleshooting.md": withFindings(await Deno.readTextFile(TROUBLESHOOTING)),
   ...await chartFiles(),
 }, "deno task docs");
 if (stale > 0) Deno.exit(1);

@@ -16,6 +16,8 @@ export interface ProcessContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted when the process is asked to stop. */
   readonly signal: AbortSignal;
+  /** Whether standard output is read by a person, who may see colours. */
+  readonly isTerminal?: boolean;
   /** Writes to standard output. */
   stdout(text: string): void;
   /** Writes to standard error. */
@@ -89,6 +91,15 @@ async function runCommand(
       const { runCleanupWait } = await import("./cleanup_wait.ts");
       await runCleanupWait(command.config, log, signal);
       break;
+    }
+    case "doctor": {
+      const { runDoctor } = await import("./doctor.ts");
+      return await runDoctor(command.config, log, context) ? EXIT.ok : EXIT.failure;
+    }
+    case "status": {
+      const { runStatus } = await import("./status.ts");
+      await runStatus(command.config, context.stdout);
+      return EXIT.ok;
     }
     case "demo": {
       const { runDemo } = await import("./demo.ts");

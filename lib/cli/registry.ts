@@ -3,7 +3,15 @@
  *
  * @module
  */
-import type { BootstrapConfig, RegistryConfig, StoreConfig } from "../config/config.ts";
+import type {
+  BootstrapConfig,
+  RegistryConfig,
+  StoreConfig,
+  TransferConfig,
+} from "../config/config.ts";
+import { Activity } from "../debug/activity.ts";
+import { debugRoutes } from "../debug/debug_routes.ts";
+import type { NodeSettings, TransferStatus } from "../debug/node_status.ts";
 import { createFilter } from "../oci/filter.ts";
 import { TransferLimits } from "../net/transfer_limits.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -24,7 +32,7 @@ import { ContainerdStore } from "../store/containerd/containerd_store.ts";
 import { LayoutStore } from "../store/layout/layout_store.ts";
 import type { Store } from "../store/store.ts";
 import { VerifiedStore } from "../store/verified_store.ts";
-import { Sync } from "../sync/sync.ts";
+import { type AdvertisedCounts, Sync } from "../sync/sync.ts";
 import { Mirror } from "../transfer/mirror.ts";
 import { ConnectionPool } from "../transfer/connection_pool.ts";
 import { PeerBook } from "../transfer/peer_book.ts";
@@ -73,6 +81,9 @@ export async function runRegistry(
   });
   stack.defer(() => store.close());
 
+  const activity = new Activity(events.observer);
+  const uploads = new TransferLimits(config.uploads);
+  const downloads = new TransferLimits(config.downloads);
   const pool = stack.use(new ConnectionPool());
   const mirror = new Mirror({
     router,
@@ -81,7 +92,7 @@ export async function runRegistry(
       ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
     }),
     book: new PeerBook(config.zone === undefined ? {} : { zone: config.zone }),
-    downloads: new TransferLimits(config.downloads),
+    downloads,
     resolveTimeoutMs: config.resolveTimeoutMs,
     resolveRetries: config.resolveRetries,
     log,
@@ -98,22 +109,39 @@ export async function runRegistry(
       mirror,
       filter,
       defaultRegistry: config.defaultRegistry,
-      uploads: new TransferLimits(config.uploads),
+      uploads,
       chunkList: (digest) => store.chunkList(digest),
       ...(credentials === undefined ? {} : { credentials }),
       ...(sharing === undefined ? {} : { sharing }),
       log,
     }),
     log,
-    observer: events.observer,
+    observer: activity,
   });
-  const metricsServer = new MetricsServer(metrics, log);
+  const routes = config.debugWebEnabled
+    ? debugRoutes({
+      version: VERSION,
+      ...(config.zone === undefined ? {} : { zone: config.zone }),
+      store,
+      router,
+      activity,
+      uploads: () => transferStatus(uploads, config.uploads),
+      downloads: () => transferStatus(downloads, config.downloads),
+      settings: nodeSettings(config),
+      now: () => performance.now(),
+    })
+    : {};
+  const metricsServer = new MetricsServer(metrics, log, routes);
   await metricsServer.listen(config.metricsAddr);
   stack.defer(() => metricsServer.close());
   const registryPort = await server.listen(config.registryAddr);
 
   const syncing = new AbortController();
-  const sync = new Sync({ store, router, filter, log, onAdvertised: events.advertised });
+  const onAdvertised = (counts: AdvertisedCounts) => {
+    events.advertised(counts);
+    activity.setAdvertised(counts);
+  };
+  const sync = new Sync({ store, router, filter, log, onAdvertised });
   store.ingests.watch(() => sharing?.wake(), syncing.signal);
   const running = Promise.all([sync.run(syncing.signal), sharing?.run(syncing.signal)]);
   stack.defer(async () => {
@@ -125,6 +153,28 @@ export async function runRegistry(
   await aborted(signal);
   log.info("stopping", { graceMs: config.shutdownGraceMs });
   await server.close(config.shutdownGraceMs);
+}
+
+function transferStatus(limits: TransferLimits, config: TransferConfig): TransferStatus {
+  const { maxStreams, bytesPerSecond } = config;
+  return { active: limits.active, most: maxStreams, bytesPerSecond };
+}
+
+function nodeSettings(config: RegistryConfig): NodeSettings {
+  const { store, dataDir, mirroredRegistries, registryFilters, defaultRegistry } = config;
+  return {
+    store: store.kind,
+    registryPort: config.registryAddr.port,
+    ...(store.kind === "oci-layout" ? { ociLayoutPath: store.path } : {
+      containerdSock: store.sock,
+      containerdNamespace: store.namespace,
+      containerdContentPath: store.contentPath,
+    }),
+    ...(dataDir === undefined ? {} : { dataDir }),
+    mirroredRegistries,
+    registryFilters: registryFilters.map(({ source, flags }) => ({ source, flags })),
+    defaultRegistry,
+  };
 }
 
 function createStore(config: StoreConfig, log: Logger): Store {

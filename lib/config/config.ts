@@ -16,12 +16,20 @@ import {
   COMMON_OPTIONS,
   CONFIGURATION_OPTIONS,
   DEMO_OPTIONS,
+  DOCTOR_OPTIONS,
   type Option,
   PREPARE_OPTIONS,
   REGISTRY_OPTIONS,
+  STATUS_OPTIONS,
   VERSION_OPTIONS,
 } from "./options.ts";
-import { type Environment, label, parseOptions, type ValuesOf } from "./parse_options.ts";
+import {
+  type Environment,
+  givenOptions,
+  label,
+  parseOptions,
+  type ValuesOf,
+} from "./parse_options.ts";
 import { ALL_REGISTRIES, type MirroredRegistry } from "./value_parsers.ts";
 
 /** Where content is kept. */
@@ -108,6 +116,42 @@ export interface CleanupWaitConfig {
   readonly periodMs: number;
 }
 
+/** Settings of the mirror that `doctor` looks at. */
+export interface DoctorSettings {
+  readonly registryAddr: ListenAddress;
+  readonly store: "containerd" | "oci-layout";
+  readonly containerdSock: string;
+  readonly containerdNamespace: string;
+  readonly containerdContentPath: string;
+  readonly ociLayoutPath?: string;
+  readonly dataDir?: string;
+  /** Hosts, with port where they have one; none for all registries. */
+  readonly mirroredRegistries: readonly string[];
+  readonly registryFilters: readonly RegExp[];
+  readonly defaultRegistry: string;
+}
+
+/** Configuration of `doctor`. */
+export interface DoctorConfig {
+  readonly logLevel: LogLevel;
+  /** Image whose parts are looked for, as it was written. */
+  readonly image?: string;
+  readonly json: boolean;
+  readonly configPath: string;
+  readonly metricsAddr: ListenAddress;
+  readonly basicAuthDir: string;
+  readonly settings: DoctorSettings;
+  /** Which of the settings were given; the others are defaults. */
+  readonly given: ReadonlySet<string>;
+}
+
+/** Configuration of `status`. */
+export interface StatusConfig {
+  readonly logLevel: LogLevel;
+  readonly json: boolean;
+  readonly metricsAddr: ListenAddress;
+}
+
 /** A command with its configuration. */
 export type Command =
   | { readonly name: "registry"; readonly config: RegistryConfig }
@@ -115,6 +159,8 @@ export type Command =
   | { readonly name: "prepare"; readonly config: PrepareConfig }
   | { readonly name: "cleanup"; readonly config: CleanupConfig }
   | { readonly name: "cleanup-wait"; readonly config: CleanupWaitConfig }
+  | { readonly name: "doctor"; readonly config: DoctorConfig }
+  | { readonly name: "status"; readonly config: StatusConfig }
   | { readonly name: "version"; readonly config: { readonly format: "text" | "json" } }
   | { readonly name: "demo"; readonly config: { readonly keep: boolean } }
   | { readonly name: "help"; readonly text: string };
@@ -211,6 +257,21 @@ const PARSERS: Record<CommandName, (args: readonly string[], env: Environment) =
       },
     };
   },
+  doctor: (args, env) => {
+    const table = { ...DOCTOR_OPTIONS, ...COMMON_OPTIONS };
+    return {
+      name: "doctor",
+      config: doctorConfig(parseOptions(table, args, env), givenOptions(table, args, env)),
+    };
+  },
+  status: (args, env) => {
+    const values = parseOptions({ ...STATUS_OPTIONS, ...COMMON_OPTIONS }, args, env);
+    const { logLevel, json, metricsAddr } = values;
+    return {
+      name: "status",
+      config: { logLevel: logLevel!, json: json!, metricsAddr: metricsAddr! },
+    };
+  },
   version: (args, env) => {
     const values = parseOptions({ ...VERSION_OPTIONS, ...COMMON_OPTIONS }, args, env);
     return { name: "version", config: { format: values.format! } };
@@ -253,6 +314,34 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     shutdownGraceMs: values.shutdownGracePeriod!,
     basicAuthDir: values.basicAuthDir!,
     bootstrap: bootstrapConfig(values),
+  };
+}
+
+function doctorConfig(
+  values: ValuesOf<typeof DOCTOR_OPTIONS & typeof COMMON_OPTIONS>,
+  given: ReadonlySet<string>,
+): DoctorConfig {
+  const { image, ociLayoutPath, dataDir } = values;
+  return {
+    logLevel: values.logLevel!,
+    ...(image === undefined ? {} : { image }),
+    json: values.json!,
+    configPath: values.configPath!,
+    metricsAddr: values.metricsAddr!,
+    basicAuthDir: values.basicAuthDir!,
+    settings: {
+      registryAddr: values.registryAddr!,
+      store: values.store!,
+      containerdSock: values.containerdSock!,
+      containerdNamespace: values.containerdNamespace!,
+      containerdContentPath: values.containerdContentPath!,
+      ...(ociLayoutPath === undefined ? {} : { ociLayoutPath }),
+      ...(dataDir === undefined ? {} : { dataDir }),
+      mirroredRegistries: registryHosts(values.mirroredRegistries),
+      registryFilters: values.registryFilters,
+      defaultRegistry: values.defaultRegistry!,
+    },
+    given,
   };
 }
 

@@ -34,8 +34,10 @@ export function programHelp(): string {
 export function commandHelp(name: CommandName): string {
   const { summary, options } = COMMANDS[name];
   const all: Option<unknown>[] = [...Object.values(options), ...Object.values(COMMON_OPTIONS)];
+  const positional = all.filter((option) => option.positional)
+    .map((option) => ` [${option.flag.toUpperCase()}]`);
   return [
-    `Usage: kagami ${name} [options]`,
+    `Usage: kagami ${name} [options]${positional.join("")}`,
     "",
     summary,
     "",

@@ -36,6 +36,8 @@ export interface Option<T> {
   readonly parser: ValueParser<T>;
   /** True if it must be given. */
   readonly required?: boolean;
+  /** True if it can also be given as an argument without a flag. */
+  readonly positional?: boolean;
 }
 
 /** An option with several values. */
@@ -207,7 +209,7 @@ export const REGISTRY_OPTIONS = {
     "debug-web-enabled",
     boolean,
     "true",
-    "Accepted for compatibility with Spegel; there is no debug page yet.",
+    "Whether the address of the metrics also tells at /debug what this node does; kagami doctor and status ask there.",
   ),
   shutdownGracePeriod: option(
     "shutdown-grace-period",
@@ -257,6 +259,48 @@ export const REGISTRY_OPTIONS = {
     "kagami-bootstrap",
     "Name of the Lease, for --bootstrap-kind kubernetes.",
   ),
+};
+
+const JSON_OUTPUT = {
+  ...option("json", boolean, "false", "Whether to print JSON, for machines."),
+  env: undefined,
+};
+
+/**
+ * Options of `doctor`: those of the mirror and of its set-up that tell where to look. What is given neither as a flag nor
+ * as a variable is taken from the running mirror.
+ */
+export const DOCTOR_OPTIONS = {
+  image: {
+    ...option(
+      "image",
+      anyText,
+      "",
+      "Image whose parts are looked for, such as nginx or ghcr.io/a/b:1; also without the flag.",
+    ),
+    env: undefined,
+    positional: true,
+  },
+  json: JSON_OUTPUT,
+  configPath: CONFIG_PATH,
+  registryAddr: REGISTRY_OPTIONS.registryAddr,
+  metricsAddr: REGISTRY_OPTIONS.metricsAddr,
+  store: REGISTRY_OPTIONS.store,
+  containerdSock: REGISTRY_OPTIONS.containerdSock,
+  containerdNamespace: REGISTRY_OPTIONS.containerdNamespace,
+  containerdContentPath: REGISTRY_OPTIONS.containerdContentPath,
+  ociLayoutPath: REGISTRY_OPTIONS.ociLayoutPath,
+  dataDir: DATA_DIR,
+  mirroredRegistries: MIRRORED_REGISTRIES,
+  registryFilters: REGISTRY_OPTIONS.registryFilters,
+  defaultRegistry: REGISTRY_OPTIONS.defaultRegistry,
+  basicAuthDir: BASIC_AUTH_DIR,
+};
+
+/** Options of `status`. */
+export const STATUS_OPTIONS = {
+  json: JSON_OUTPUT,
+  metricsAddr: REGISTRY_OPTIONS.metricsAddr,
 };
 
 /** Options of `configuration`. */
@@ -343,6 +387,12 @@ export const COMMANDS = {
     summary: "Wait until all nodes are cleaned up.",
     options: CLEANUP_WAIT_OPTIONS,
   },
+  doctor: {
+    summary:
+      "Say what is wrong on this node, and what helps; for an image, where it would come from.",
+    options: DOCTOR_OPTIONS,
+  },
+  status: { summary: "Show what the mirror of this node does now.", options: STATUS_OPTIONS },
   version: { summary: "Print the version.", options: VERSION_OPTIONS },
   demo: {
     summary: "Show an image travelling through three nodes on this machine.",

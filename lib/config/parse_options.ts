@@ -47,6 +47,28 @@ export function parseOptions<Table extends OptionTable>(
   return values as ValuesOf<Table>;
 }
 
+/**
+ * Names the options of a table that were given, with a value that is not empty.
+ *
+ * @param table The options.
+ * @param args Command line after the command's name.
+ * @param env Environment.
+ * @returns Names of their properties.
+ * @throws {ConfigError} If an argument is unknown.
+ */
+export function givenOptions<Table extends OptionTable>(
+  table: Table,
+  args: readonly string[],
+  env: Environment,
+): ReadonlySet<keyof Table> {
+  const given = readArguments(table, args);
+  const names = Object.keys(table).filter((name) => {
+    const texts = given.get(table[name]!.flag) ?? fromEnvironment(table[name]!, env) ?? [];
+    return texts.some((text) => text !== "");
+  });
+  return new Set<keyof Table>(names);
+}
+
 function isList(option: Option<unknown>): boolean {
   return "list" in option;
 }
@@ -72,9 +94,14 @@ function parseValue(option: Option<unknown>, text: string): unknown {
 /** Texts of the options on the command line, by flag. */
 function readArguments(table: OptionTable, args: readonly string[]): Map<string, string[]> {
   const byFlag = new Map(Object.values(table).map((option) => [option.flag, option]));
+  const positional = Object.values(table).find((option) => option.positional);
   const given = new Map<string, string[]>();
   const rest = [...args];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
+    if (positional !== undefined && !arg.startsWith("-") && !given.has(positional.flag)) {
+      given.set(positional.flag, [arg]);
+      continue;
+    }
     const [, flag, inline] = /^--?([a-z][a-z-]*)(?:=(.*))?$/s.exec(arg) ?? [];
     const option = flag === undefined ? undefined : byFlag.get(flag);
     if (option === undefined) {

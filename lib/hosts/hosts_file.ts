@@ -56,6 +56,47 @@ function mirrorTables(options: HostsFileOptions): string[] {
   });
 }
 
+/** A mirror that a file names. */
+export interface NamedMirror {
+  readonly url: string;
+  /** What it is asked for; all if the file says nothing. */
+  readonly capabilities: readonly string[];
+  /** Value of the `Authorization` header that is sent. */
+  readonly authorization?: string;
+}
+
+const ALL_CAPABILITIES = ["pull", "resolve", "push"];
+
+/**
+ * Reads the mirrors of a file.
+ *
+ * @param text Text of a `hosts.toml`.
+ * @returns The mirrors, in the order in which they are asked.
+ * @throws {ConfigError} If the text is not TOML.
+ */
+export function parseHostsFile(text: string): NamedMirror[] {
+  let host: unknown;
+  try {
+    host = parse(text)["host"];
+  } catch (cause) {
+    throw new ConfigError(`not TOML (${firstLine(cause)})`, { cause });
+  }
+  return Object.entries(isTable(host) ? host : {}).map(([url, value]) => {
+    const table = isTable(value) ? value : {};
+    const { capabilities, header } = table;
+    const authorization = isTable(header) ? [header["Authorization"]].flat()[0] : undefined;
+    return {
+      url,
+      capabilities: Array.isArray(capabilities) ? capabilities.map(String) : ALL_CAPABILITIES,
+      ...(typeof authorization === "string" ? { authorization } : {}),
+    };
+  });
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
+}
+
 /** What an operator already has for a registry. */
 export interface ExistingHosts {
   /** Path, for messages. */
@@ -94,7 +135,7 @@ function parseExisting(existing: ExistingHosts): TomlTable {
   try {
     return parse(existing.text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
+    const reason = firstLine(cause);
     throw new ConfigError(
       `${existing.path} is not TOML (${reason}); repair it, or set PREPEND_EXISTING to false`,
       { cause },

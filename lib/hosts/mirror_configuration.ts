@@ -29,7 +29,8 @@ export const MARKER = ".kagami.json";
 const BACKUP_PARTIAL = "_backup.kagami-partial";
 const BACKUP_DONE = "_backup.kagami-done";
 const MARKER_PARTIAL = `${MARKER}${TEMPORARY_SUFFIX}`;
-const HOSTS_FILE = "hosts.toml";
+/** Name of the file in a registry's folder. */
+export const HOSTS_FILE = "hosts.toml";
 
 /** What to configure. */
 export interface MirrorConfigurationOptions {
@@ -172,8 +173,18 @@ async function readExisting(folder: string): Promise<ExistingHosts | undefined> 
   }
 }
 
-/** Folders of registries, and links to such. */
-async function registryFolders(path: string): Promise<string[]> {
+/** Names of the folder for a registry, in the order in which containerd looks for them. */
+export function folderNames(host: string): string[] {
+  return [...new Set([host.replace(/:([0-9]+)$/, "_$1_"), host, ALL_REGISTRIES])];
+}
+
+/**
+ * Lists the folders of registries, and links to such.
+ *
+ * @param path containerd's `config_path`.
+ * @returns Their names.
+ */
+export async function registryFolders(path: string): Promise<string[]> {
   const names: string[] = [];
   for (const name of await listNames(path)) {
     if (isOurs(name)) continue;

@@ -1,5 +1,5 @@
 /**
- * Serves the metrics on an address of their own.
+ * Serves the metrics, and what else is for operators, on an address of their own.
  *
  * @module
  */
@@ -8,20 +8,37 @@ import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** HTTP server with the one path `/metrics`. */
+/** Answer of a {@linkcode Route}. */
+export interface RouteAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly text: string;
+}
+
+/**
+ * Answers a GET.
+ *
+ * @param url Path and query; its host means nothing.
+ * @param signal Aborted when the client is gone.
+ */
+export type Route = (url: URL, signal: AbortSignal) => Promise<RouteAnswer>;
+
+/** HTTP server with the path `/metrics`, and further ones. */
 export class MetricsServer {
   readonly #server: Server;
 
   /**
    * @param metrics What to serve.
    * @param log Log.
+   * @param routes What there is besides, by path.
    */
-  constructor(metrics: Metrics, log: Logger) {
+  constructor(metrics: Metrics, log: Logger, routes: Readonly<Record<string, Route>> = {}) {
+    const all = new Map([...Object.entries(routes), ["/metrics", metricsRoute(metrics)] as const]);
     this.#server = createServer((request, response) => {
       // A scraper that goes away must not end the process.
       response.on("error", () => {});
-      serve(request, response, metrics).catch((error) => {
-        log.error("metrics cannot be served", { error });
+      serve(request, response, all).catch((error) => {
+        log.error("metrics cannot be served", { path: request.url, error });
         response.destroy();
       });
     });
@@ -44,18 +61,27 @@ export class MetricsServer {
   }
 }
 
+function metricsRoute(metrics: Metrics): Route {
+  return async () => ({ status: 200, ...await metrics.render() });
+}
+
 async function serve(
   request: IncomingMessage,
   response: ServerResponse,
-  metrics: Metrics,
+  routes: ReadonlyMap<string, Route>,
 ): Promise<void> {
-  const path = request.url?.split("?")[0];
-  if (path !== "/metrics" || (request.method !== "GET" && request.method !== "HEAD")) {
+  const target = request.url ?? "";
+  const route = routes.get(target.split("?")[0] ?? "");
+  const url = URL.parse(`http://metrics.invalid${target}`);
+  const isRead = request.method === "GET" || request.method === "HEAD";
+  if (route === undefined || url === null || !isRead) {
     response.writeHead(404, { "Content-Length": "0" }).end();
     return;
   }
-  const { contentType, text } = await metrics.render();
+  const abort = new AbortController();
+  response.once("close", () => abort.abort());
+  const { status, contentType, text } = await route(url, abort.signal);
   const body = new TextEncoder().encode(text);
-  response.writeHead(200, { "Content-Type": contentType, "Content-Length": body.length });
+  response.writeHead(status, { "Content-Type": contentType, "Content-Length": body.length });
   response.end(request.method === "HEAD" ? undefined : body);
 }

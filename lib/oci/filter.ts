@@ -28,7 +28,14 @@ export interface ReferenceFilter {
   readonly passesAll: boolean;
   /** True if the subject is mirrored. */
   allows(subject: FilterSubject): boolean;
+  /** What keeps the subject from being mirrored; undefined if nothing does. */
+  refusal(subject: FilterSubject): FilterRefusal | undefined;
 }
+
+/** Why something is not mirrored: its registry is none of the mirrored ones, or an expression matches it. */
+export type FilterRefusal =
+  | { readonly because: "registry" }
+  | { readonly because: "expression"; readonly expression: RegExp };
 
 /**
  * @param host A registry host.
@@ -56,18 +63,20 @@ export function withoutPort(host: string): string {
 export function createFilter(options: FilterOptions): ReferenceFilter {
   const hosts = new Set(options.mirroredRegistries);
   const bareHosts = new Set(options.mirroredRegistries.map(withoutPort));
+  const refusal = ({ registry, repository, tag }: FilterSubject): FilterRefusal | undefined => {
+    const isMirrored = hosts.size === 0 || hosts.has(registry) ||
+      (withoutPort(registry) === registry && bareHosts.has(registry));
+    if (!isMirrored) return { because: "registry" };
+    const text = `${registry}/${repository}${tag === undefined ? "" : `:${tag}`}`;
+    const expression = options.registryFilters.find((expression) => {
+      expression.lastIndex = 0; // A global or sticky expression would remember its last match.
+      return expression.test(text);
+    });
+    return expression === undefined ? undefined : { because: "expression", expression };
+  };
   return {
     passesAll: hosts.size === 0 && options.registryFilters.length === 0,
-    allows(subject) {
-      const { registry, repository, tag } = subject;
-      const isMirrored = hosts.size === 0 || hosts.has(registry) ||
-        (withoutPort(registry) === registry && bareHosts.has(registry));
-      if (!isMirrored) return false;
-      const text = `${registry}/${repository}${tag === undefined ? "" : `:${tag}`}`;
-      return !options.registryFilters.some((expression) => {
-        expression.lastIndex = 0; // A global or sticky expression would remember its last match.
-        return expression.test(text);
-      });
-    },
+    allows: (subject) => refusal(subject) === undefined,
+    refusal,
   };
 }

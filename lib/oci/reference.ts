@@ -99,6 +99,35 @@ export function parseReference(text: string): Reference {
   };
 }
 
+/** Registry of names that have none. */
+const DEFAULT_REGISTRY = "docker.io";
+
+/**
+ * Parses a reference as people write it, and fills in what Docker and Kubernetes would: registry, `library/` and tag.
+ *
+ * @param text Reference such as `nginx`, `user/app:1` or `ghcr.io/a/b`.
+ * @returns The parts.
+ * @throws {InvalidReferenceError} If a part of it is malformed.
+ *
+ * @example
+ * ```ts
+ * formatReference(normalizeReference("nginx")); // "docker.io/library/nginx:latest"
+ * ```
+ */
+export function normalizeReference(text: string): Reference {
+  const slash = text.indexOf("/");
+  const first = slash < 0 ? "" : text.slice(0, slash);
+  // A name without a point or a port is a user's, unless it is the one host that needs neither.
+  const hasRegistry = /[.:[]|^localhost$/.test(first);
+  const host = hasRegistry
+    ? first.replace(/^index\.docker\.io$/, DEFAULT_REGISTRY)
+    : DEFAULT_REGISTRY;
+  let rest = hasRegistry ? text.slice(slash + 1) : text;
+  if (host === DEFAULT_REGISTRY && !rest.includes("/")) rest = `library/${rest}`;
+  if (!/[:@]/.test(rest)) rest += ":latest";
+  return parseReference(`${host}/${rest}`);
+}
+
 /**
  * The text under which a reference is advertised and looked up, the same as Spegel's: the digest where there
  * is one, else registry, repository and tag.

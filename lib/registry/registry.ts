@@ -42,6 +42,9 @@ import { canonicalRange, parseRange } from "./range.ts";
 /** Header that tells where the content came from: `local`, or `peer <host:port>`. */
 export const SOURCE_HEADER = "X-Kagami-Source";
 
+/** Header of `/readyz` that tells which node answers: its identity in the router's network. */
+export const NODE_HEADER = "X-Kagami-Node";
+
 /** A request as the registry sees it. */
 export interface RegistryRequest {
   readonly method: string;
@@ -182,7 +185,10 @@ export class Registry {
       `${store.name}: ${storeStatus.ready ? "ready" : "not ready"}: ${storeStatus.detail}`,
       `${router.name}: ${routerStatus.ready ? "ready" : "not ready"}: ${routerStatus.detail}`,
     ];
-    return text(request, ready ? 200 : 503, lines.join("\n") + "\n", { handler: "readyz" });
+    const answer = text(request, ready ? 200 : 503, lines.join("\n") + "\n", {
+      handler: "readyz",
+    });
+    return { ...answer, headers: { ...answer.headers, [NODE_HEADER]: router.self().id } };
   }
 
   /** A list of chunks, for peers that fetch the content. */

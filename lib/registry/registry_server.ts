@@ -45,6 +45,8 @@ export interface Exchange {
   readonly seconds: number;
   /** True if the whole answer was handed to the client. */
   readonly complete: boolean;
+  /** What the client calls itself, if it does. */
+  readonly agent?: string;
   readonly answer: RegistryAnswer;
 }
 
@@ -159,7 +161,8 @@ export class RegistryServer {
       const { status } = answer;
       const { method } = request;
       const exchange = { method, path, handler, status, bytes, seconds, complete, answer };
-      observer?.finished(exchange);
+      const agent = request.header("user-agent");
+      observer?.finished(agent === undefined ? exchange : { ...exchange, agent });
       logExchange(log, exchange, incoming);
     } catch (error) {
       log.error("request failed", { path: request?.url.pathname, error });

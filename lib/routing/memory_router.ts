@@ -5,7 +5,7 @@
  * @module
  */
 import { Forgotten } from "./forgotten.ts";
-import type { LookupOptions, Peer, Router, RouterStatus } from "./router.ts";
+import type { LookupOptions, LostPeer, Peer, Router, RouterStatus, Self } from "./router.ts";
 
 /** What the nodes of a {@linkcode MemoryRouter} cluster share. */
 export class MemoryNetwork {
@@ -98,6 +98,16 @@ export class MemoryRouter implements Router {
   peers(): Peer[] {
     if (this.#stopped) return [];
     return [...this.#network.nodes.values()].filter((peer) => peer.id !== this.#self.id);
+  }
+
+  /** @inheritdoc */
+  lost(): LostPeer[] {
+    return []; // A node of this network leaves in order, or not at all.
+  }
+
+  /** @inheritdoc */
+  self(): Self {
+    return { id: this.#self.id, addresses: this.#self.addresses };
   }
 
   /** @inheritdoc */

@@ -15,6 +15,24 @@ export interface Peer {
   readonly registryPort: number;
   /** Topology zone of the node; left out if it is not known. */
   readonly zone?: string;
+  /** Version of Kagami that it runs; left out if it has not told one, as Spegel. */
+  readonly version?: string;
+}
+
+/** This node in the network. */
+export interface Self {
+  readonly id: string;
+  /** IP addresses that others can reach it at. */
+  readonly addresses: readonly string[];
+}
+
+/** A node that does not answer any more. */
+export interface LostPeer {
+  readonly id: string;
+  /** IP addresses where it was. */
+  readonly addresses: readonly string[];
+  /** How long ago it was lost, in milliseconds. */
+  readonly agoMs: number;
 }
 
 /** Whether lookups can find anything, and why not. */
@@ -63,6 +81,12 @@ export interface Router {
 
   /** Peers that this node knows now. */
   peers(): Peer[];
+
+  /** Peers that were lost and have not come back; they are forgotten after some minutes. */
+  lost(): LostPeer[];
+
+  /** This node, as it tells others. */
+  self(): Self;
 
   /** Says whether lookups can be answered. Never throws. */
   status(): Promise<RouterStatus>;

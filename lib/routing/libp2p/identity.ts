@@ -33,7 +33,7 @@ export async function loadIdentity(
   if (dataDir === undefined || dataDir === "") return toLibp2p(newKey());
   const path = `${dataDir}/${KEY_FILE}`;
   try {
-    return toLibp2p(parseKey(await Deno.readTextFile(path), path));
+    return await readIdentity(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) {
       if (error instanceof ConfigError) throw error;
@@ -49,6 +49,17 @@ export async function loadIdentity(
     log.warn("cannot keep the identity, using one for this run only", { path, error });
   }
   return toLibp2p(key);
+}
+
+/**
+ * Reads an identity.
+ *
+ * @param path The key file.
+ * @returns The identity.
+ * @throws {ConfigError} If the file holds something else than an ed25519 key. Errors of reading it pass.
+ */
+export async function readIdentity(path: string): Promise<PrivateKey> {
+  return toLibp2p(parseKey(await Deno.readTextFile(path), path));
 }
 
 function newKey(): KeyObject {

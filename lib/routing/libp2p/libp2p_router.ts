@@ -23,7 +23,7 @@ import { VERSION } from "../../version.ts";
 import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
 import type { Messenger } from "../messenger.ts";
 import { Forgotten } from "../forgotten.ts";
-import type { LookupOptions, Peer, Router, RouterStatus } from "../router.ts";
+import type { LookupOptions, LostPeer, Peer, Router, RouterStatus, Self } from "../router.ts";
 import { AddProviderHandler } from "./add_provider_handler.ts";
 import { Connector, endpointOf } from "./connector.ts";
 import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
@@ -34,7 +34,7 @@ import { Libp2pMessenger, type MessengerHost } from "./libp2p_messenger.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
 import { serveIncoming } from "./incoming_stream.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
-import { announceable, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
+import { announceable, ipOf, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
 import { encodeProvider } from "./provider_message.ts";
 import { ProviderStreams } from "./provider_stream.ts";
 import { Publisher } from "./publisher.ts";
@@ -366,9 +366,7 @@ class Libp2pRouter implements Router {
 
   #describe(id: PeerId, addresses: readonly string[]): Peer {
     const text = id.toString();
-    const zone = this.#infos.get(text)?.zone;
-    const registryPort = this.#registryPort;
-    return { id: text, addresses, registryPort, ...(zone === undefined ? {} : { zone }) };
+    return { id: text, addresses, registryPort: this.#registryPort, ...this.#infos.get(text) };
   }
 
   async #storedAddresses(id: PeerId): Promise<Multiaddr[]> {
@@ -404,6 +402,18 @@ class Libp2pRouter implements Router {
       peers.push(this.#describe(peerId, addresses));
     }
     return peers;
+  }
+
+  lost(): LostPeer[] {
+    const now = this.#now();
+    return [...this.#lost].flatMap(([id, { addresses, since }]) => {
+      const agoMs = now - since;
+      return agoMs < MISSED_TTL_MS ? [{ id, addresses: ipsOf(addresses), agoMs }] : [];
+    });
+  }
+
+  self(): Self {
+    return { id: this.#node.peerId.toString(), addresses: ipsOf(this.#node.getMultiaddrs()) };
   }
 
   status(): Promise<RouterStatus> {
@@ -546,6 +556,10 @@ class Libp2pRouter implements Router {
       if (!signal.aborted) this.#log.debug("refresh of the routing table failed", { error });
     }
   }
+}
+
+function ipsOf(addresses: readonly Multiaddr[]): string[] {
+  return [...new Set(addresses.map(ipOf).filter((ip) => ip !== undefined))];
 }
 
 function positioned(id: PeerId): Positioned {

@@ -29,17 +29,54 @@ export interface PreflightOptions {
  */
 export async function preflight(options: PreflightOptions): Promise<string> {
   const { client, contentPath, log } = options;
+  const { version, contentRoot, settings } = await inspectContainerd(client, (error) => {
+    log.debug("containerd's CRI plugin does not tell its settings", { error });
+  });
+  log.info("connected to containerd", { version, contentRoot });
+  checkContentPath(contentPath, contentRoot, log);
+  logSettings(settings, log);
+  return version;
+}
+
+/** What containerd tells of itself. */
+export interface ContainerdFacts {
+  readonly version: string;
+  /** Its content directory, as it sees it; undefined if it is not told. */
+  readonly contentRoot: string | undefined;
+  readonly settings: CriFindings & {
+    /** True if it does not tell whether it discards layers, and some of its images have none. */
+    readonly lacksLayers: boolean;
+  };
+}
+
+/**
+ * Asks containerd for what matters to a mirror.
+ *
+ * @param client Client of it.
+ * @param onUntold Called if its CRI plugin does not answer.
+ * @returns What it tells.
+ * @throws {UnavailableError} If it does not answer.
+ */
+export async function inspectContainerd(
+  client: ContainerdClient,
+  onUntold?: (error: unknown) => void,
+): Promise<ContainerdFacts> {
   const { version } = await client.call(METHODS.version, {});
   const { plugins } = await client.call(METHODS.plugins, {
     filters: ["id==content", "id==images"],
   });
-  const root = plugins.find((plugin) => plugin.id === "content")?.exports["root"];
-  log.info("connected to containerd", { version, contentRoot: root });
-  checkContentPath(contentPath, root, log);
+  const contentRoot = plugins.find((plugin) => plugin.id === "content")?.exports["root"];
   const isImages = ({ type, id }: PluginMessage) => `${type}.${id}` === IMAGES_PLUGIN;
   const images = plugins.find(isImages)?.exports ?? {};
-  await checkCri(client, images, log);
-  return version;
+  let text: string | undefined;
+  try {
+    text = (await client.call(METHODS.runtimeStatus, { verbose: true })).info["config"];
+  } catch (error) {
+    onUntold?.(error);
+  }
+  const findings = { ...parseCriConfig(text), ...parseImagesPlugin(images) };
+  const lacksLayers = findings.discardsLayers === undefined && await hasDiscardedLayers(client);
+  return { version, contentRoot, settings: { ...findings, lacksLayers } };
 }
 
 function checkContentPath(contentPath: string, root: string | undefined, log: Logger): void {
@@ -58,19 +95,12 @@ function checkContentPath(contentPath: string, root: string | undefined, log: Lo
 /** Plugin of containerd 2 that pulls images; after 2.3 it tells two of its settings. */
 const IMAGES_PLUGIN = "io.containerd.cri.v1.images";
 
-async function checkCri(client: ContainerdClient, images: StringMap, log: Logger): Promise<void> {
-  let text: string | undefined;
-  try {
-    text = (await client.call(METHODS.runtimeStatus, { verbose: true })).info["config"];
-  } catch (error) {
-    log.debug("containerd's CRI plugin does not tell its settings", { error });
-  }
-  const settings = { ...parseCriConfig(text), ...parseImagesPlugin(images) };
+function logSettings(settings: ContainerdFacts["settings"], log: Logger): void {
   if (settings.discardsLayers) {
     log.warn("containerd discards unpacked layers, so that this node has none to share", {
       remedy: "set discard_unpacked_layers = false in containerd's CRI settings",
     });
-  } else if (settings.discardsLayers === undefined && await hasDiscardedLayers(client)) {
+  } else if (settings.lacksLayers) {
     log.warn("containerd has discarded layers of images, so that this node cannot share them", {
       remedy: "set discard_unpacked_layers = false in containerd's CRI settings; " +
         "images that were pulled before it stay without layers",
@@ -100,6 +130,7 @@ export function parseImagesPlugin(told: StringMap): Partial<CriFindings> {
   return {
     ...(discards === undefined ? {} : { discardsLayers: discards === "true" }),
     ...(path === undefined ? {} : {
+      configPath: path,
       lacksConfigPath: path === "",
       // Where layers are discarded, containerd pulls in its old way, which knows lists.
       hasConfigPathList: path.includes(":") && discards !== "true",
@@ -129,6 +160,8 @@ async function hasDiscardedLayers(client: ContainerdClient): Promise<boolean> {
 export interface CriFindings {
   /** Undefined if it is not told: containerd 2 leaves the settings of images out. */
   readonly discardsLayers: boolean | undefined;
+  /** Folders where it looks for mirrors, separated by colons; undefined if it is not told. */
+  readonly configPath?: string;
   readonly lacksConfigPath: boolean;
   /** True if containerd takes a list of folders for the name of one, and finds no mirror. */
   readonly hasConfigPathList?: boolean;
@@ -148,8 +181,10 @@ export function parseCriConfig(text: string | undefined): CriFindings {
     config = {};
   }
   const discards = config["containerd"]?.["discardUnpackedLayers"];
+  const path = config["registry"]?.["configPath"];
   return {
     discardsLayers: typeof discards === "boolean" ? discards : undefined,
-    lacksConfigPath: config["registry"]?.["configPath"] === "",
+    ...(typeof path === "string" ? { configPath: path } : {}),
+    lacksConfigPath: path === "",
   };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { EXIT, runProgram } from "../../../lib/cli/command.ts";
 import { type CommandName, COMMANDS, COMMON_OPTIONS } from "../../../lib/config/options.ts";
 import { VERSION } from "../../../lib/version.ts";
+import { freePort } from "../support/free_port.ts";
 import { withFolder } from "./configuration_folder.ts";
 
 /** What a run of the program left behind. */
@@ -54,7 +55,7 @@ for (const name of Object.keys(COMMANDS) as CommandName[]) {
       const { code, stdout, stderr } = await runWith(args, env);
       assert.equal(code, EXIT.ok);
       assert.equal(stderr, "");
-      assert.ok(stdout.startsWith(`Usage: kagami ${name} [options]\n`));
+      assert.match(stdout, new RegExp(`^Usage: kagami ${name} \\[options\\]( \\[[A-Z]+\\])?\n`));
       assert.ok(stdout.includes(summary));
       for (const option of [...Object.values(options), ...Object.values(COMMON_OPTIONS)]) {
         assert.match(stdout, new RegExp(`^  --${option.flag}\\b`, "m"));
@@ -210,5 +211,30 @@ Deno.test("main.ts registry ends with 1 and says so when an address is in use", 
       assert.equal(line?.["msg"], "exit with error");
       assert.match(String(line["error"]), new RegExp(`^ERR_UNAVAILABLE: .*${address}`));
     }
+  });
+});
+
+Deno.test("runProgram() fails status and doctor where no mirror answers", async () => {
+  await withFolder(async (folder) => {
+    const port = freePort();
+    const addresses = [`--metrics-addr=127.0.0.1:${port}`, `--registry-addr=127.0.0.1:${port}`];
+    const status = await runWith(["status", addresses[0]!]);
+    assert.equal(status.code, EXIT.failure);
+    assert.match(String(logOf(status)[0]?.["error"]), /does not answer/);
+    const args = [...addresses, `--containerd-sock=${folder}/sock`, `--basic-auth-dir=${folder}`];
+    const doctor = await runWith(["doctor", "--json", ...args]);
+    assert.equal(doctor.code, EXIT.failure);
+    const { healthy, findings } = JSON.parse(doctor.stdout);
+    assert.equal(healthy, false);
+    const codes = findings.map(({ code }: { code?: string }) => code);
+    for (const code of ["registry-silent", "metrics-silent", "containerd-no-socket"]) {
+      assert.ok(codes.includes(code), code);
+    }
+    const image = await runWith(["doctor", "nginx", ...args]);
+    assert.equal(image.code, EXIT.failure);
+    assert.match(image.stdout, /^failure {2}registry +127\.0\.0\.1:/m);
+    const wrong = await runWith(["doctor", "Nginx", ...args]);
+    assert.equal(wrong.code, EXIT.failure);
+    assert.match(String(logOf(wrong)[0]?.["error"]), /not a repository name/);
   });
 });

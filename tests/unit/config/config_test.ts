@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   type Command,
   type ConfigurationConfig,
+  type DoctorConfig,
   parseCommand,
   type RegistryConfig,
 } from "../../../lib/config/config.ts";
@@ -527,4 +528,44 @@ Deno.test("each bootstrap kind takes its own values, and misses those that it ne
     '"not a peer"',
     "multiaddr",
   );
+});
+
+function doctor(args: readonly string[], env: Record<string, string> = {}): DoctorConfig {
+  const command = parseCommand(["doctor", ...args], env);
+  assert.equal(command.name, "doctor");
+  return command.config;
+}
+
+Deno.test("doctor takes an image with and without its flag, before and after others", () => {
+  assert.equal(doctor([]).image, undefined);
+  for (
+    const args of [["nginx"], ["--json", "nginx"], ["nginx", "--json"], ["--image=nginx"], [
+      "--store",
+      "containerd",
+      "nginx",
+    ]]
+  ) {
+    assert.equal(doctor(args).image, "nginx", args.join(" "));
+  }
+  assert.throws(() => doctor(["nginx", "redis"]), /unknown argument "redis"/);
+  assert.equal(doctor([], { IMAGE: "nginx", JSON: "true" }).image, undefined);
+});
+
+Deno.test("doctor has the options of the mirror, and knows which were given", () => {
+  const { settings, given, configPath } = doctor(["--containerd-sock=/a"], {
+    MIRRORED_REGISTRIES: "https://docker.io",
+    CONTAINERD_REGISTRY_CONFIG_PATH: "/b",
+    DATA_DIR: "",
+  });
+  assert.equal(settings.containerdSock, "/a");
+  assert.deepEqual(settings.mirroredRegistries, ["docker.io"]);
+  assert.equal(configPath, "/b");
+  assert.deepEqual([...given].sort(), ["configPath", "containerdSock", "mirroredRegistries"]);
+});
+
+Deno.test("parseCommand() reads status", () => {
+  assert.deepEqual(parseCommand(["status", "--json"], { METRICS_ADDR: ":9999" }), {
+    name: "status",
+    config: { logLevel: "INFO", json: true, metricsAddr: { host: undefined, port: 9999 } },
+  });
 });

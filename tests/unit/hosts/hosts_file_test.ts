@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { parse } from "smol-toml";
 import { ConfigError } from "../../../lib/errors.ts";
-import { formatHostsFile, prependHostsFile } from "../../../lib/hosts/hosts_file.ts";
+import {
+  formatHostsFile,
+  parseHostsFile,
+  prependHostsFile,
+} from "../../../lib/hosts/hosts_file.ts";
 
 const MIRROR = { mirrorTargets: ["http://127.0.0.1:5000"], resolveTags: true };
 
@@ -176,4 +180,27 @@ Deno.test("prependHostsFile() refuses a file that is not TOML and names it", () 
       return true;
     },
   );
+});
+
+Deno.test("parseHostsFile() reads back what formatHostsFile() writes, in its order", () => {
+  const mirrorTargets = ["http://10.0.0.1:5000", "http://[fd99::1]:5000"];
+  const text = formatHostsFile({
+    registryUrl: "https://docker.io",
+    mirrorTargets,
+    resolveTags: false,
+    authorization: "Basic dTpw",
+  });
+  assert.deepEqual(
+    parseHostsFile(text),
+    mirrorTargets.map((url) => ({ url, capabilities: ["pull"], authorization: "Basic dTpw" })),
+  );
+});
+
+Deno.test("parseHostsFile() knows containerd's defaults, and refuses what is not TOML", () => {
+  assert.deepEqual(parseHostsFile("server = 'https://a'"), []);
+  assert.deepEqual(parseHostsFile("host = 1"), []);
+  assert.deepEqual(parseHostsFile("[host.'http://a']\nheader = {Authorization = ['x', 'y']}"), [
+    { url: "http://a", capabilities: ["pull", "resolve", "push"], authorization: "x" },
+  ]);
+  assert.throws(() => parseHostsFile("[host."), ConfigError);
 });

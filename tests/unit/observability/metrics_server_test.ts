@@ -88,3 +88,28 @@ Deno.test("MetricsServer.close() does not wait for scrapers", async () => {
   await server.close();
   assert.equal((await client.ended()).bytes.length, 0);
 });
+
+Deno.test("MetricsServer serves further paths beside the metrics", async () => {
+  const routes = {
+    "/debug/x": (url: URL) =>
+      Promise.resolve({
+        status: 202,
+        contentType: "text/plain",
+        text: url.searchParams.get("q") ?? "",
+      }),
+    "/metrics": () => Promise.resolve({ status: 500, contentType: "text/plain", text: "no" }),
+  };
+  const server = new MetricsServer(createMetrics(), silentLogger, routes);
+  const port = await server.listen({ host: "127.0.0.1", port: 0 });
+  try {
+    using client = await RawClient.connect(port);
+    const { status, body, headers } = await client.request("GET", "/debug/x?q=a%20b");
+    assert.equal(status, 202);
+    assert.equal(new TextDecoder().decode(body), "a b");
+    assert.equal(headers.get("content-type"), "text/plain");
+    assert.equal((await client.request("POST", "/debug/x")).status, 404);
+    assert.equal((await client.request("GET", "/metrics")).status, 200, "metrics stay metrics");
+  } finally {
+    await server.close();
+  }
+});

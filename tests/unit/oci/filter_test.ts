@@ -50,3 +50,18 @@ Deno.test("createFilter() gives the same answer each time for global and sticky 
     assert.deepEqual([1, 2, 3].map(() => filter.allows(NGINX)), [false, false, false]);
   }
 });
+
+Deno.test("createFilter() tells what keeps something from being mirrored", () => {
+  const expression = /:latest$/;
+  const filter = createFilter({
+    mirroredRegistries: ["docker.io"],
+    registryFilters: [/^never$/, expression],
+  });
+  const subject = { registry: "docker.io", repository: "a/b" };
+  assert.equal(filter.refusal(subject), undefined);
+  assert.deepEqual(filter.refusal({ ...subject, tag: "latest" }), {
+    because: "expression",
+    expression,
+  });
+  assert.deepEqual(filter.refusal({ ...subject, registry: "quay.io" }), { because: "registry" });
+});

@@ -6,6 +6,7 @@ import {
   isRegistry,
   isRepository,
   isTag,
+  normalizeReference,
   parseReference,
   type Reference,
   referenceKey,
@@ -117,3 +118,29 @@ Deno.test("isRegistry() takes hosts with and without a port, and nothing that le
   assert.deepEqual(good.filter((host) => !isRegistry(host)), []);
   assert.deepEqual(bad.filter(isRegistry), []);
 });
+
+const NORMALIZED: Readonly<Record<string, string>> = {
+  "nginx": "docker.io/library/nginx:latest",
+  "nginx:1.27": "docker.io/library/nginx:1.27",
+  "user/app": "docker.io/user/app:latest",
+  "docker.io/nginx": "docker.io/library/nginx:latest",
+  "index.docker.io/user/app:1": "docker.io/user/app:1",
+  "ghcr.io/a/b": "ghcr.io/a/b:latest",
+  "localhost/app": "localhost/app:latest",
+  "registry:5000/app": "registry:5000/app:latest",
+  "[fd00::1]:5000/app:v1": "[fd00::1]:5000/app:v1",
+  [`nginx@${DIGEST}`]: `docker.io/library/nginx@${DIGEST}`,
+  [`ghcr.io/a/b:1@${DIGEST}`]: `ghcr.io/a/b:1@${DIGEST}`,
+};
+for (const [text, full] of Object.entries(NORMALIZED)) {
+  Deno.test(`normalizeReference() fills in ${text}`, () => {
+    assert.equal(formatReference(normalizeReference(text)), full);
+    assert.equal(formatReference(normalizeReference(full)), full, "what is full stays");
+  });
+}
+
+for (const text of ["", "Nginx", "a//b", "nginx:", "nginx@sha256:abc", "https://ghcr.io/a/b"]) {
+  Deno.test(`normalizeReference() refuses ${JSON.stringify(text)}`, () => {
+    assert.throws(() => normalizeReference(text), InvalidReferenceError);
+  });
+}

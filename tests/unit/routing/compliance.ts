@@ -264,6 +264,9 @@ export function testRouterCompliance(name: string, create: () => Promise<Cluster
       assert(
         peers.every(({ addresses, registryPort }) => addresses.length > 0 && registryPort > 0),
       );
+      assert.equal(node.router.self().id, node.id);
+      assert(node.router.self().addresses.length > 0);
+      assert.deepEqual(node.router.lost(), []);
     }
   });
 

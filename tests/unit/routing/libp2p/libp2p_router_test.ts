@@ -196,4 +196,10 @@ Deno.test("a program whose router has stopped ends by itself", async () => {
   assert(success);
   assert.equal(new TextDecoder().decode(stdout), node.id, "it has found what it looked for");
   await eventually("it is no peer any more", () => node.router.peers().length === 0);
+  const [lost] = await eventually("it is told as lost", () => {
+    const all = node.router.lost();
+    return all.length === 1 && all;
+  });
+  assert((lost?.addresses.length ?? 0) > 0);
+  assert((lost?.agoMs ?? -1) >= 0);
 });

@@ -9,22 +9,37 @@ for (
     [
       "that all is well",
       { DiscardUnpackedLayers: "false", RegistryConfigPath: FOLDER },
-      { discardsLayers: false, lacksConfigPath: false, hasConfigPathList: false },
+      {
+        discardsLayers: false,
+        configPath: FOLDER,
+        lacksConfigPath: false,
+        hasConfigPathList: false,
+      },
     ],
     [
       "a list of folders, of which a pull finds none",
       { DiscardUnpackedLayers: "false", RegistryConfigPath: `${FOLDER}:/etc/docker/certs.d` },
-      { discardsLayers: false, lacksConfigPath: false, hasConfigPathList: true },
+      {
+        discardsLayers: false,
+        configPath: `${FOLDER}:/etc/docker/certs.d`,
+        lacksConfigPath: false,
+        hasConfigPathList: true,
+      },
     ],
     [
       "discarded layers, with which a list does no harm",
       { DiscardUnpackedLayers: "true", RegistryConfigPath: `${FOLDER}:/etc/docker/certs.d` },
-      { discardsLayers: true, lacksConfigPath: false, hasConfigPathList: false },
+      {
+        discardsLayers: true,
+        configPath: `${FOLDER}:/etc/docker/certs.d`,
+        lacksConfigPath: false,
+        hasConfigPathList: false,
+      },
     ],
     [
       "that there is no folder",
       { DiscardUnpackedLayers: "false", RegistryConfigPath: "" },
-      { discardsLayers: false, lacksConfigPath: true, hasConfigPathList: false },
+      { discardsLayers: false, configPath: "", lacksConfigPath: true, hasConfigPathList: false },
     ],
   ] as const
 ) {
