@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Stream } from "@libp2p/interface";
+import { type Stream, StreamBufferError } from "@libp2p/interface";
 import { byteStream } from "@libp2p/utils";
 
 /** What may come at once beyond a limit before it is noticed, in bytes. */
@@ -16,7 +16,8 @@ const ROOM_BYTES = 64 * 1024;
  * @param limit Most bytes.
  * @param signal Ends it.
  * @returns All of its bytes.
- * @throws If the stream breaks, is too long, or the signal is aborted.
+ * @throws {RangeError} If there are more.
+ * @throws If the stream breaks, or the signal is aborted.
  */
 export async function readToEnd(
   stream: Stream,
@@ -28,15 +29,21 @@ export async function readToEnd(
   const parts: Uint8Array[] = [];
   let size = 0;
   while (true) {
-    const part = await bytes.read({ signal });
+    const part = await bytes.read({ signal }).catch((error) => {
+      throw error instanceof StreamBufferError ? tooLong(error) : error;
+    });
     if (part === null) break;
     size += part.byteLength;
-    if (size > limit) throw new RangeError("message is too long");
+    if (size > limit) throw tooLong();
     parts.push(part.subarray());
   }
   const whole = new Uint8Array(size);
   parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
   return whole;
+}
+
+function tooLong(cause?: unknown): RangeError {
+  return new RangeError("message is too long", { cause });
 }
 
 /**

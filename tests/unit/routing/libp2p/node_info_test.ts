@@ -4,6 +4,7 @@ import { AbstractMessageStream, type SendResult } from "@libp2p/utils";
 import {
   MAX_NODE_INFO_BYTES,
   MAX_NODE_INFOS,
+  NODE_INFO_ATTEMPTS,
   NODE_INFO_PROTOCOL,
   type NodeInfo,
   type NodeInfoHost,
@@ -136,9 +137,30 @@ Deno.test("NodeInfos wait for an answer only as long as they may", async () => {
   assert.equal(info, undefined);
 });
 
-Deno.test("NodeInfos give up a peer that is silent", async () => {
-  const { info } = await answered(() => Promise.resolve());
-  assert.equal(info, undefined);
+Deno.test("NodeInfos give up a question that is not answered, and ask again", async () => {
+  let questions = 0;
+  const { info } = await answered(async (stream) => {
+    questions += 1;
+    if (questions === 1) return;
+    stream.send(encode('{"version":"1.2.3"}'));
+    await stream.close();
+  });
+  assert.deepEqual(info, { version: "1.2.3" });
+  assert.equal(questions, 2);
+});
+
+Deno.test("NodeInfos ask a peer that does not speak the protocol only so often", async () => {
+  let questions = 0;
+  const host: NodeInfoHost = {
+    handle: () => Promise.resolve(),
+    dialProtocol() {
+      questions += 1;
+      return Promise.reject(new Error("protocol is not supported"));
+    },
+  };
+  const infos = new NodeInfos(host, { version: "1.0.0" }, { retryMs: 1 });
+  await infos.ask(await makePeerId(0), NEVER);
+  assert.equal(questions, NODE_INFO_ATTEMPTS);
 });
 
 Deno.test("NodeInfos ask nobody after the end, and nobody twice", async () => {
