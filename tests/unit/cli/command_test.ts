@@ -215,7 +215,7 @@ Deno.test("main.ts registry ends with 1 and says so when an address is in use", 
 });
 
 // grpc-js ends its pause before another attempt some moments after its client was closed.
-const GRPC_TIMERS = { sanitizeOps: false } as const;
+const GRPC_TIMERS = { sanitizeOps: false, sanitizeResources: false } as const;
 
 Deno.test("runProgram() fails status and doctor where no mirror answers", GRPC_TIMERS, async () => {
   await withFolder(async (folder) => {
