@@ -160,6 +160,9 @@ Deno.test({
       const image = await cluster.push({ layers: [200_000] });
       await one.cri.pullImage(image.reference);
       await two.mirror.answers(200, blobPath(cluster, image));
+      // The tag comes last: the image is named when all of it is there.
+      const tag = `/v2/${image.repository}/manifests/v1?ns=${cluster.upstream.host}`;
+      await two.mirror.answers(200, tag);
       await cluster.forget();
       assert.equal(await two.cri.pullImage(image.reference), image.config);
       assert.deepEqual(await cluster.upstream.requests(), []);
