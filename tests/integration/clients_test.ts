@@ -33,7 +33,8 @@ Deno.test({
     );
     const ns = `ns=${cluster.upstream.host}`;
     const blobPath = `/v2/${image.repository}/blobs/${image.layers[0]}`;
-    await two.mirror.answers(200, `${blobPath}?${ns}`);
+    // The tag is known last.
+    await two.mirror.answers(200, `/v2/${image.repository}/manifests/v1?${ns}`);
     await cluster.forget();
 
     await t.step("skopeo names no registry and means the default one", async () => {
