@@ -183,7 +183,9 @@ export class VerifiedStore implements Store {
   #remember(digest: Digest, version: string, list: ChunkList | undefined): void {
     this.#corrupt.delete(digest);
     this.#forget(digest);
-    const chunks = list !== undefined && list.count > 1 ? list : undefined;
+    // A list that left no room for others would push out the content itself.
+    const fits = list !== undefined && list.bytes.length <= MAX_CHUNK_LIST_MEMORY / 4;
+    const chunks = fits && list.count > 1 ? list : undefined;
     this.#verified.set(digest, chunks === undefined ? { version } : { version, chunks });
     this.#chunkMemory += chunks?.bytes.length ?? 0;
     while (
