@@ -1,7 +1,7 @@
 /**
  * How soon and at what cost nodes know what others have. docs/benchmarks.md says what the figures mean.
  *
- *     deno task bench:route [--rounds=3] [--nodes=10] [--scale=100] [--simulated=1000]
+ *     deno task bench:route [--rounds=3] [--nodes=10] [--scale=20] [--simulated=1000]
  *
  * @module
  */
@@ -16,5 +16,5 @@ sayFigures("route", {
   ...await simulate(numberArgument("simulated", 1000)),
   ...await measureServiceMemory(),
   ...await measureProcesses(numberArgument("nodes", 10), numberArgument("rounds", 3)),
-  ...await measureScale(numberArgument("scale", 100)),
+  ...await measureScale(numberArgument("scale", 20)),
 });

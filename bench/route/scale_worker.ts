@@ -7,7 +7,7 @@
  * @module
  */
 import { sleep } from "../../lib/sleep.ts";
-import { cpuSeconds, memoryUsage, untilQuiet } from "../support/process_usage.ts";
+import { coreShare, cpuSeconds, memoryUsage, untilQuiet } from "../support/process_usage.ts";
 import { keysOf, type RouteNode, startRouteNode } from "../support/route_nodes.ts";
 import { freePort } from "../support/tools.ts";
 
@@ -22,6 +22,12 @@ const LOOKUPS = 100;
 
 /** Nodes that are started at the same time. */
 const STARTED_AT_ONCE = 5;
+
+/** Share of a core that a node without anything to do uses at most. */
+const SHARE_OF_IDLE_NODE = 0.02;
+
+/** How long CPU is watched, idle and while keys are announced, in milliseconds. */
+const WATCH_MS = 10_000;
 
 /** Longest time for all nodes to find one another, in milliseconds. */
 const JOIN_TIMEOUT_MS = 240_000;
@@ -82,15 +88,16 @@ async function measure(count: number): Promise<Scale> {
     await sleep(500);
   }
   const joinSeconds = (performance.now() - startedAt) / 1000;
-  await untilQuiet([pid]);
+  await untilQuiet([pid], SHARE_OF_IDLE_NODE * count);
   const { rssMib } = await memoryUsage(pid);
+  const idleShare = await coreShare([pid], WATCH_MS);
 
   const cpuBefore = await cpuSeconds(pid);
   const owners = nodes.slice(0, ANNOUNCERS);
   const keys = owners.flatMap((_, owner) => keysOf(`scale-${owner}`, KEYS));
   await Promise.all(owners.map((node, owner) => node.advertise(keysOf(`scale-${owner}`, KEYS))));
-  await untilQuiet([pid]);
-  const cpu = await cpuSeconds(pid) - cpuBefore;
+  await sleep(WATCH_MS);
+  const cpu = await cpuSeconds(pid) - cpuBefore - idleShare * WATCH_MS / 1000;
 
   const firstMs: number[] = [];
   const missMs: number[] = [];

@@ -8,6 +8,9 @@ import { sleep } from "../../lib/sleep.ts";
 /** Processes are quiet when they use less than this share of a core, all together. */
 const QUIET_SHARE = 0.2;
 
+/** Longest wait for that, in milliseconds. */
+const QUIET_TIMEOUT_MS = 60_000;
+
 /** Ticks of a second in `/proc/<pid>/stat`; 100 on every Linux that Deno runs on. */
 const TICKS_PER_SECOND = 100;
 
@@ -92,10 +95,12 @@ export async function coreShare(pids: readonly number[], ms: number): Promise<nu
 }
 
 /**
- * Waits until processes have nothing to do.
+ * Waits until processes have nothing to do, or at most a minute.
  *
  * @param pids Their IDs.
+ * @param share Share of a core that they use even then.
  */
-export async function untilQuiet(pids: readonly number[]): Promise<void> {
-  while (await coreShare(pids, 1000) > QUIET_SHARE) { /* Busy. */ }
+export async function untilQuiet(pids: readonly number[], share = QUIET_SHARE): Promise<void> {
+  const deadline = performance.now() + QUIET_TIMEOUT_MS;
+  while (await coreShare(pids, 1000) > share && performance.now() < deadline) { /* Busy. */ }
 }
