@@ -32,7 +32,6 @@ export async function measureScale(most: number): Promise<Figures> {
       scale.joinSeconds,
       scale.fewestPeers,
       scale.mibANode,
-      scale.cpuMsAKey,
       quantile(firstMs, 0.5),
       quantile(firstMs, 0.99),
       quantile(missMs, 0.5),
@@ -41,7 +40,6 @@ export async function measureScale(most: number): Promise<Figures> {
     ]);
     figures[`first_p99_ms_${nodes}`] = quantile(firstMs, 0.99);
     figures[`miss_p99_ms_${nodes}`] = quantile(missMs, 0.99);
-    figures[`cpu_ms_a_key_${nodes}`] = scale.cpuMsAKey;
     figures[`mib_a_node_${nodes}`] = scale.mibANode;
     figures[`found_share_${nodes}`] = scale.foundShare;
   }
@@ -50,7 +48,6 @@ export async function measureScale(most: number): Promise<Figures> {
     "joined s",
     "fewest peers",
     "MiB a node",
-    "CPU ms a key",
     "first p50 ms",
     "p99",
     "miss p50 ms",
