@@ -179,7 +179,9 @@ export class ContainerdWriter implements Disposable {
     call.write({ ...common, action: ACTION.write, offset: 0, data: bytes.subarray(0, count) });
     return async () => {
       const data = bytes.subarray(count);
-      call.write({ ...common, action: ACTION.commit, offset: count, data });
+      // Without the label garbage collection, which runs at containerd's start, may take it away at once.
+      const labels = { "containerd.io/gc.root": "test" };
+      call.write({ ...common, action: ACTION.commit, offset: count, data, labels });
       call.end();
       await ended;
     };
