@@ -12,6 +12,7 @@
  */
 import type { Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { concatenate } from "../concatenate.ts";
 import { type Digest, hasherFor, splitDigest } from "./digest.ts";
 
 /** Bytes in a chunk; the last one of a content may have fewer. */
@@ -136,8 +137,7 @@ export class ChunkListBuilder {
   finish(): { readonly matches: boolean; readonly list: ChunkList | undefined } {
     if (this.#size % CHUNK_SIZE !== 0) this.#endChunk();
     const matches = this.#hash.digest("hex") === splitDigest(this.#digest).hex;
-    const bytes = new Uint8Array(this.#entries.reduce((sum, { length }) => sum + length, 0));
-    this.#entries.reduce((at, entry) => (bytes.set(entry, at), at + entry.length), 0);
+    const bytes = concatenate(this.#entries);
     return {
       matches,
       list: matches ? ChunkList.parse(bytes, this.#digest, this.#size) : undefined,

@@ -5,6 +5,7 @@
  */
 import { type Stream, StreamBufferError } from "@libp2p/interface";
 import { byteStream } from "@libp2p/utils";
+import { concatenate } from "../../concatenate.ts";
 
 /** What may come at once beyond a limit before it is noticed, in bytes. */
 const ROOM_BYTES = 64 * 1024;
@@ -37,9 +38,7 @@ export async function readToEnd(
     if (size > limit) throw tooLong();
     parts.push(part.subarray());
   }
-  const whole = new Uint8Array(size);
-  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
-  return whole;
+  return concatenate(parts);
 }
 
 function tooLong(cause?: unknown): RangeError {

@@ -5,6 +5,7 @@
  */
 import type { Stream } from "@libp2p/interface";
 import { type LengthPrefixedStream, lpStream } from "@libp2p/utils";
+import { concatenate } from "../../concatenate.ts";
 import { PeerError } from "../../errors.ts";
 import { encodeAddProvider, encodePing, type ProviderField } from "./provider_message.ts";
 import type { ProviderKey } from "./provider_key.ts";
@@ -136,14 +137,4 @@ export class ProviderStreams {
     if (error !== undefined) kept.stream.abort(error);
     else kept.stream.close().catch((reason) => kept.stream.abort(reason));
   }
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
