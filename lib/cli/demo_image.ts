@@ -7,7 +7,7 @@ import { VerificationError } from "../errors.ts";
 import { type Digest, parseDigest, sha256Digest, splitDigest } from "../oci/digest.ts";
 import { parseManifest } from "../oci/manifest.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../oci/media_types.ts";
-import { SOURCE_HEADER } from "../registry/registry.ts";
+import { SOURCE_HEADER } from "../registry/messages.ts";
 
 /** Sizes of the demo's layers, in bytes. */
 export const DEMO_LAYER_SIZES: readonly number[] = [8 << 20, 2 << 20, 256 << 10];

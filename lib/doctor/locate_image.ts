@@ -10,7 +10,7 @@ import type { ReferenceFilter } from "../oci/filter.ts";
 import { type ManifestChild, parseManifest } from "../oci/manifest.ts";
 import { isIndexMediaType, MANIFEST_MEDIA_TYPES } from "../oci/media_types.ts";
 import { formatReference, type Reference, referenceKey } from "../oci/reference.ts";
-import { SOURCE_HEADER } from "../registry/registry.ts";
+import { SOURCE_HEADER } from "../registry/messages.ts";
 import { hostAndPort } from "../transfer/http_client.ts";
 import type { HttpAnswer } from "./http_asker.ts";
 import type { NodeClient } from "./node_client.ts";
@@ -30,8 +30,10 @@ export interface ImagePart {
   /** Bytes, where it is known. */
   readonly size?: number;
   readonly platform?: string;
-  readonly from: "local" | "peers" | "upstream";
+  readonly from: "local" | "peers" | "in progress" | "upstream";
   readonly why: string;
+  /** Bytes that are there of a part in progress: on this node, else on the peer that has the most. */
+  readonly done?: number;
   /** `host:port` of all peers that announce it. */
   readonly peers: readonly string[];
   readonly remedy?: string;
@@ -92,7 +94,7 @@ export async function locateImage(
   let next: ManifestChild | undefined = childOf(digest);
   while (next !== undefined) {
     const path = manifestPath(pathTo(reference, next.digest));
-    const { status, bytes } = await askMirror(path, "GET", parts);
+    const { status, bytes } = await fetchManifest(path, parts);
     const manifest = status === 200 ? parseManifest(bytes) : undefined;
     const isIndex = isIndexMediaType(manifest?.mediaType ?? next.mediaType);
     const wanted = { ...sizeOf(next, bytes, status), ...platformOf(next) };
@@ -171,6 +173,12 @@ function askMirror(
   return node.registry(formatDistributionPath(path), { method, headers, signal });
 }
 
+/** Only what is to be had is asked for: a GET for what nobody has makes the mirror announce that containerd gets it. */
+async function fetchManifest(path: DistributionPath, parts: LocateImageParts): Promise<HttpAnswer> {
+  const head = await askMirror(path, "HEAD", parts);
+  return head.status === 200 ? await askMirror(path, "GET", parts) : head;
+}
+
 async function locatePart(wanted: Wanted, parts: LocateImageParts): Promise<ImagePart> {
   const { path, ...rest } = wanted;
   const { key } = path;
@@ -195,10 +203,11 @@ async function locatePart(wanted: Wanted, parts: LocateImageParts): Promise<Imag
 }
 
 function verdict(
-  { local, peers, complete, milliseconds }: Location,
+  location: Location,
   source: string | undefined,
   status: number,
-): Pick<ImagePart, "from" | "why" | "remedy"> {
+): Pick<ImagePart, "from" | "why" | "done" | "remedy"> {
+  const { local, peers, complete, milliseconds } = location;
   const others = `${peers.length} ${peers.length === 1 ? "peer has" : "peers have"} it`;
   if (source === "local") return { from: "local", why: `in this node's store; ${others}` };
   if (source !== undefined) return { from: "peers", why: `now from ${source}; ${others}` };
@@ -210,6 +219,8 @@ function verdict(
     const remedy = "look for the content in the mirror's log; if it is corrupt, remove the image";
     return { from: "upstream", why: `in this node's store, but not served (${status})`, remedy };
   }
+  const progress = progressOf(location);
+  if (progress !== undefined) return { from: "in progress", ...progress };
   const failure = local.failure === undefined ? "" : `; the store fails: ${local.failure}`;
   if (peers.length > 0) {
     const remedy = "raise --mirror-resolve-timeout, or run the doctor on those peers";
@@ -221,6 +232,38 @@ function verdict(
     why: `nobody announces it (${search})${failure}`,
     remedy: FIRST_PULL,
   };
+}
+
+function progressOf(
+  { local: { download }, downloads = [] }: Location,
+): Pick<ImagePart, "why" | "done"> | undefined {
+  const others = downloads.map(({ peer, state, offset, total }) => {
+    const where = hostAndPort(peer.addresses[0] ?? "?", peer.registryPort);
+    const from = state === "fetching" ? "upstream" : "a peer";
+    return `${where} has ${share(offset, total)} of it so far, from ${from}`;
+  });
+  if (download === undefined) {
+    const [best] = downloads;
+    return best && { why: shortened(others, "; "), done: best.offset };
+  }
+  const { offset, total, from } = download;
+  const parent = typeof from === "object"
+    ? downloads.find(({ peer }) => peer.id === from.peer)?.peer
+    : undefined;
+  const source = typeof from !== "object"
+    ? from
+    : parent === undefined
+    ? `peer ${from.peer}`
+    : `peer ${hostAndPort(parent.addresses[0] ?? "?", parent.registryPort)}`;
+  const here = `this node's containerd has ${share(offset, total)} of it so far`;
+  const why = source === undefined ? here : `${here}, from ${source}`;
+  return { why: [why, ...others.slice(0, MAX_SHOWN)].join("; "), done: offset };
+}
+
+function share(offset: number, total: number | undefined): string {
+  if (total === undefined || total === 0) return formatBytes(offset);
+  const percent = Math.floor(100 * offset / total);
+  return `${formatBytes(offset)} of ${formatBytes(total)} (${percent} %)`;
 }
 
 /**
@@ -252,7 +295,7 @@ export function formatImageReport(report: ImageReport): string {
 
 const MAX_SHOWN = 8;
 
-function shortened(peers: readonly string[]): string {
-  const shown = peers.slice(0, MAX_SHOWN).join(", ");
+function shortened(peers: readonly string[], separator = ", "): string {
+  const shown = peers.slice(0, MAX_SHOWN).join(separator);
   return peers.length > MAX_SHOWN ? `${shown} and ${peers.length - MAX_SHOWN} more` : shown;
 }

@@ -11,7 +11,8 @@ import type { Socket } from "node:net";
 import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
 import type { Logger } from "../observability/logger.ts";
 import { INTERIM_HEADER } from "../transfer/peer_client.ts";
-import type { Registry, RegistryAnswer, RegistryRequest } from "./registry.ts";
+import type { RegistryAnswer, RegistryRequest } from "./messages.ts";
+import type { Registry } from "./registry.ts";
 import { BodySender, ClientGoneError } from "./send_body.ts";
 import { Turns } from "./turns.ts";
 

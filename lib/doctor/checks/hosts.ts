@@ -7,7 +7,7 @@ import { ALL_REGISTRIES } from "../../config/value_parsers.ts";
 import type { NamedMirror } from "../../hosts/hosts_file.ts";
 import { BACKUP, registryFolders } from "../../hosts/mirror_configuration.ts";
 import { readHosts } from "../../hosts/read_hosts.ts";
-import { NODE_HEADER } from "../../registry/registry.ts";
+import { NODE_HEADER } from "../../registry/messages.ts";
 import type { Check, CheckContext } from "../check.ts";
 import { type Finding, reporter } from "../finding.ts";
 

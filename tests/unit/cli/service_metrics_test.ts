@@ -7,7 +7,7 @@ import {
 import { createMetrics } from "../../../lib/observability/metrics.ts";
 import { parseDigest } from "../../../lib/oci/digest.ts";
 import type { DistributionPath } from "../../../lib/oci/distribution.ts";
-import type { AnswerFacts } from "../../../lib/registry/registry.ts";
+import type { AnswerFacts } from "../../../lib/registry/messages.ts";
 import type { Exchange } from "../../../lib/registry/registry_server.ts";
 import { ClientGoneError } from "../../../lib/registry/send_body.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { NotFoundError, UnavailableError } from "../../../lib/errors.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { arrival } from "../../../lib/registry/growing.ts";
-import type { Sharing } from "../../../lib/registry/registry.ts";
+import type { Sharing } from "../../../lib/registry/content_finder.ts";
 import { MemoryNetwork } from "../../../lib/routing/memory_router.ts";
 import type { PeerSource } from "../../../lib/routing/peer_source.ts";
 import type { Peer } from "../../../lib/routing/router.ts";
