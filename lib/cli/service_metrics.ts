@@ -8,7 +8,7 @@ import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts"
 import { ClientGoneError } from "../registry/send_body.ts";
 import type { ShareEvents } from "../share/participant.ts";
 import type { AdvertisedCounts } from "../sync/sync.ts";
-import type { MirrorEvents } from "../transfer/mirror.ts";
+import type { MirrorEvents } from "../transfer/mirror_events.ts";
 
 /** Most registries that have a label of their own; requests can name any. */
 export const MAX_REGISTRY_LABELS = 256;

@@ -3,43 +3,27 @@
  *
  * @module
  */
-import {
-  BusyError,
-  NotFoundError,
-  PeerError,
-  RangeNotSatisfiableError,
-  UnavailableError,
-  VerificationError,
-} from "../errors.ts";
-import { CHUNK_SIZE, type ChunkList } from "../oci/chunk_list.ts";
+import { NotFoundError, VerificationError } from "../errors.ts";
+import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
 import { type Digest, hasherFor, sha256Digest, splitDigest } from "../oci/digest.ts";
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
-import type { Peer, Router } from "../routing/router.ts";
-import { sleep } from "../sleep.ts";
-import type { ByteRange, ContentReader, Descriptor } from "../store/store.ts";
-import { BlobDownload, type DownloadSource } from "./blob_download.ts";
-import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
-import { Candidates } from "./candidates.ts";
+import type { Router } from "../routing/router.ts";
+import type { ContentReader, Descriptor } from "../store/store.ts";
+import { agreedChunkList } from "./agreed_chunk_list.ts";
+import { BlobDownload } from "./blob_download.ts";
 import { ChunkBuffers } from "./chunk_buffers.ts";
+import type { DownloadProgress } from "./download_progress.ts";
 import { ExpiringSet } from "./expiring_set.ts";
-import { NamedPeers } from "./named_peers.ts";
+import type { MirrorEvents } from "./mirror_events.ts";
 import { PeerBook } from "./peer_book.ts";
-import type { PeerAnswer, PeerClient, PeerRequest } from "./peer_client.ts";
-import { race } from "./race.ts";
+import type { PeerAnswer, PeerClient } from "./peer_client.ts";
+import { PeerSearch, type SearchContext } from "./peer_search.ts";
 import { readAll } from "./read_all.ts";
+import { chunkLists, SearchedSource } from "./searched_source.ts";
 import { narrowed, widened } from "./wanted_range.ts";
-
-/** Bound on finding a peer that answers, in milliseconds; Spegel has the same one. */
-export const OPEN_DEADLINE_MS = 3000;
-
-/**
- * Time limit for the head of a suspect's answer, in milliseconds. A peer that hangs then costs a pull of many layers
- * its full time limit once, and not for each of them.
- */
-export const SUSPECT_HEAD_MS = 250;
 
 /**
  * How long a digest is not mirrored after peers delivered wrong bytes for it, in milliseconds. containerd has
@@ -49,39 +33,6 @@ export const POISONED_TTL_MS = 10 * 60_000;
 
 /** Most digests that are remembered in this way. */
 export const MAX_POISONED = 4096;
-
-/** Time limit for a list of chunks, in milliseconds. Without one a content is checked at its end only. */
-export const CHUNK_LIST_MS = 1000;
-
-/** Further peers that are asked for their list of chunks, to compare it. */
-const SECOND_OPINIONS = 1;
-
-/** Most peers of a {@linkcode PeerSource} that are asked until one begins to deliver. */
-export const MAX_NAMED_PEERS = 8;
-
-/**
- * How long a list of chunks waits for another one to be compared with, in milliseconds, before bytes that agree with it
- * are handed out. What a liar's own list agrees with cannot be called back.
- */
-export const SECOND_OPINION_MS = 250;
-
-/** What happened during transfers, for metrics. All optional. */
-export interface MirrorEvents {
-  /** A lookup found its first peer after so many seconds. */
-  resolved?(seconds: number): void;
-  /** A peer failed to deliver. */
-  peerFailed?(peer: Peer, error: unknown): void;
-  /** A peer said that it is busy. */
-  peerBusy?(): void;
-  /** A peer was asked beside one that is slow to answer. */
-  hedged?(): void;
-  /** A body was continued from another peer. */
-  resumed?(): void;
-  /** Bytes of a content come from one more peer at the same time. */
-  laneAdded?(): void;
-  /** A peer delivered bytes that do not match their digest. */
-  verificationFailed?(peer: Peer): void;
-}
 
 /** Options of {@linkcode Mirror}. */
 export interface MirrorOptions {
@@ -123,16 +74,23 @@ export interface MirroredBlob {
 /** Fetches from peers what the local store does not have. */
 export class Mirror {
   readonly #options: MirrorOptions;
-  readonly #book: PeerBook;
+  readonly #context: SearchContext;
   readonly #buffers: ChunkBuffers;
-  readonly #now: () => number;
   readonly #poisoned = new ExpiringSet({ ttlMs: POISONED_TTL_MS, limit: MAX_POISONED });
 
+  /**
+   * @param options Where to look, whom to ask, and within which bounds.
+   */
   constructor(options: MirrorOptions) {
+    const { events, book, now } = options;
     this.#options = options;
-    this.#book = options.book ?? new PeerBook();
+    this.#context = {
+      ...options,
+      events,
+      book: book ?? new PeerBook(),
+      now: now ?? (() => performance.now()),
+    };
     this.#buffers = options.buffers ?? new ChunkBuffers();
-    this.#now = options.now ?? (() => performance.now());
   }
 
   /**
@@ -149,22 +107,11 @@ export class Mirror {
     signal?: AbortSignal,
     source?: PeerSource,
   ): Promise<MirroredManifest> {
-    const named = source && new NamedPeers(source);
-    const candidates = this.#lookup(path.key, named);
+    const search = new PeerSearch(this.#context, path, source);
     let isComplete = false;
     try {
-      const manifest = await this.#race({ path, candidates, named, signal }, async (
-        peer,
-        attemptSignal,
-        onInterim,
-      ) => {
-        const answer = await this.#ask(peer, {
-          path,
-          method: "GET",
-          signal: attemptSignal,
-          isGrowing: named !== undefined,
-          onInterim,
-        });
+      const manifest = await search.race(async (peer, attemptSignal, onInterim) => {
+        const answer = await search.ask(peer, { method: "GET", signal: attemptSignal, onInterim });
         const bytes = await readAll(answerReader(answer), MAX_MANIFEST_SIZE);
         const digest = this.#verifyManifest(path, answer, bytes);
         return {
@@ -172,13 +119,12 @@ export class Mirror {
           bytes,
           from: answer.address,
         };
-      });
+      }, signal);
       isComplete = true;
       source?.progressed(manifest.bytes.length);
       return manifest;
     } finally {
-      candidates.close();
-      source?.close(isComplete);
+      search.close(isComplete);
     }
   }
 
@@ -202,24 +148,15 @@ export class Mirror {
     signal?: AbortSignal,
   ): Promise<{ descriptor: Descriptor; from: string }> {
     this.#refusePoisoned(path.digest);
-    const candidates = this.#lookup(path.key);
+    const search = new PeerSearch(this.#context, path);
     try {
-      return await this.#race({ path, candidates, signal }, async (
-        peer,
-        attemptSignal,
-        onInterim,
-      ) => {
-        const answer = await this.#ask(peer, {
-          path,
-          method: "HEAD",
-          signal: attemptSignal,
-          onInterim,
-        });
+      return await search.race(async (peer, attemptSignal, onInterim) => {
+        const answer = await search.ask(peer, { method: "HEAD", signal: attemptSignal, onInterim });
         answer.response.close();
         return { descriptor: descriptorOf(path, answer), from: answer.address };
-      });
+      }, signal);
     } finally {
-      candidates.close();
+      search.close(false);
     }
   }
 
@@ -241,46 +178,43 @@ export class Mirror {
     source?: PeerSource,
   ): Promise<MirroredBlob> {
     const slot = this.#admitBlob(path.digest, source);
-    const named = source && new NamedPeers(source);
-    const candidates = this.#lookup(path.key, named);
-    const search = { path, candidates, named };
-    const asked = widened(range);
+    const search = new PeerSearch(this.#context, path, source);
     let first: PeerAnswer | undefined;
     try {
-      first = await this.#open({ ...search, signal }, asked);
-      const wanted = narrowed(range, first);
-      const ended = new AbortController();
-      const lists = this.#chunkLists(path, first, candidates, ended.signal);
+      first = await search.open(widened(range), signal);
+      const { client, events, log } = this.#options;
       const { peer } = first;
+      const ended = new AbortController();
       const download: BlobDownload = new BlobDownload({
         digest: path.digest,
         first,
-        range: wanted,
-        chunks: this.#compared(peer, lists, (error) => download.fail(error), ended.signal),
-        source: this.#sourceOf(search, slot, ended),
+        range: narrowed(range, first),
+        chunks: agreedChunkList(chunkLists(client, search, first, ended.signal), {
+          disagree: (error) => {
+            events?.verificationFailed?.(peer);
+            download.fail(error);
+          },
+          signal: ended.signal,
+        }),
+        source: new SearchedSource({
+          search,
+          slot,
+          ended,
+          book: this.#context.book,
+          poisoned: this.#poisoned,
+          events,
+          log,
+        }),
         buffers: this.#buffers,
-        now: this.#now,
+        now: this.#context.now,
       });
       return { descriptor: descriptorOf(path, first), reader: download, from: first.address };
     } catch (error) {
       first?.response.close();
-      candidates.close();
+      search.close(false);
       slot?.release();
-      source?.close(false);
       throw error;
     }
-  }
-
-  #open(search: Search, range: string | undefined): Promise<PeerAnswer> {
-    return this.#race(search, (peer, attemptSignal, onInterim) =>
-      this.#ask(peer, {
-        path: search.path,
-        method: "GET",
-        signal: attemptSignal,
-        isGrowing: search.named !== undefined,
-        onInterim,
-        ...(range === undefined ? {} : { range }),
-      }));
   }
 
   #admitBlob(digest: Digest, source: PeerSource | undefined): TransferSlot | undefined {
@@ -303,236 +237,14 @@ export class Mirror {
     return slot;
   }
 
-  #sourceOf(
-    search: Search & { readonly path: DigestPath },
-    slot: TransferSlot | undefined,
-    ended: AbortController,
-  ): DownloadSource {
-    const { events, log } = this.#options;
-    const { path, candidates, named } = search;
-    const { signal } = ended;
-    const isGrowing = named !== undefined;
-    return {
-      closed: (isComplete) => {
-        ended.abort();
-        candidates.close();
-        slot?.release();
-        named?.source.close(isComplete);
-      },
-      pace: (bytes) => {
-        named?.source.progressed(bytes);
-        return slot?.pace(bytes);
-      },
-      ask: (peer, range, unwanted) =>
-        this.#ask(peer, {
-          path,
-          method: "GET",
-          signal: AbortSignal.any([signal, unwanted]),
-          isGrowing,
-          range: headerOf(range),
-        }),
-      another: (range) =>
-        this.#open({ ...search, signal }, headerOf(range)).catch((error) => {
-          // The rest lies within the content: who says otherwise has other content.
-          if (!(error instanceof RangeNotSatisfiableError)) throw error;
-          throw new NotFoundError(`${path.key}: no peer goes on`, { cause: error });
-        }),
-      hasSpare: () => candidates.available > 0,
-      spare: () => {
-        if (candidates.available === 0) return undefined;
-        events?.laneAdded?.();
-        return candidates.take();
-      },
-      release: (peer) => candidates.offer(peer),
-      started: (peer) => this.#book.started(peer),
-      ended: (peer) => this.#book.ended(peer),
-      failed: (peer, error, progressed) => {
-        this.#failed(peer, error);
-        // A link that brought bytes may do so again; one that brings none is not tried twice.
-        if (named !== undefined) named.failed();
-        else if (error instanceof VerificationError) candidates.exclude(peer);
-        else if (progressed) candidates.offer(peer);
-        log.warn("peer failed in the middle of a content", { key: path.key, peer: peer.id, error });
-      },
-      resumed: () => events?.resumed?.(),
-      poisoned: (error) => {
-        this.#poisoned.add(path.digest);
-        log.error("peers delivered wrong bytes, leaving the content to upstream", {
-          digest: path.digest,
-          error,
-        });
-      },
-    };
-  }
-
-  /** Asks for the list of a content's chunks: who delivers it, and one more who may have it. */
-  #chunkLists(
-    path: DigestPath,
-    first: PeerAnswer,
-    candidates: Candidates,
-    signal: AbortSignal,
-  ): Promise<ChunkList | undefined>[] {
-    if (first.size <= CHUNK_SIZE) return []; // All of it is checked before any of it is passed on.
-    const peers = [...first.hasChunks ? [first.peer] : [], ...candidates.known(SECOND_OPINIONS)];
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(CHUNK_LIST_MS)]);
-    return peers.map((peer) =>
-      this.#options.client.chunkList(peer, path.digest, first.size, bounded)
-        .catch(() => undefined) // Spegel has none; a peer that is gone shows that where its bytes are missed.
-    );
-  }
-
-  /**
-   * The list to go by, after a short wait for another one to compare it with. Peers that do not agree, also later, end
-   * the download: one of them lies, and nobody here can tell which.
-   */
-  async #compared(
-    peer: Peer,
-    lists: readonly Promise<ChunkList | undefined>[],
-    fail: (error: VerificationError) => void,
-    signal: AbortSignal,
-  ): Promise<ChunkList | undefined> {
-    const settled = new AbortController();
-    const all = Promise.all(lists).then((found) => {
-      settled.abort();
-      const [list, ...others] = found.filter((one) => one !== undefined);
-      if (list === undefined || others.every((other) => other.equals(list))) return list;
-      this.#options.events?.verificationFailed?.(peer);
-      fail(new VerificationError("peers disagree about the chunks of the content"));
-      return list;
-    });
-    const waiting = AbortSignal.any([signal, settled.signal]);
-    const first = firstDefined(lists).then(async (list) => {
-      await sleep(SECOND_OPINION_MS, waiting);
-      return list;
-    });
-    return await Promise.race([all, first]);
-  }
-
   #refusePoisoned(digest: Digest): void {
     if (!this.#poisoned.has(digest)) return;
     throw new NotFoundError(`peers delivered wrong bytes for ${digest} a short while ago`);
   }
-
-  #lookup(key: string, named?: NamedPeers): Candidates {
-    const { router, events } = this.#options;
-    if (named !== undefined) return new Candidates({ lookup: (signal) => named.lookup(signal) });
-    const startedAt = this.#now();
-    return new Candidates({
-      lookup: (signal) => router.lookup(key, { signal }),
-      isLastResort: (peer) => this.#book.isLastResort(peer),
-      choose: (peers) => this.#book.choose(peers),
-      onFirst: (found) => {
-        if (found) events?.resolved?.((this.#now() - startedAt) / 1000);
-      },
-    });
-  }
-
-  async #ask(peer: Peer, request: PeerRequest): Promise<PeerAnswer> {
-    const { router, client, events } = this.#options;
-    const startedAt = this.#now();
-    try {
-      // Who was named may have failed with something else, and takes its time until the content has come.
-      const isSuspect = !request.isGrowing && this.#book.isSuspect(peer);
-      const answer = await client.request(
-        peer,
-        isSuspect ? { ...request, headMs: SUSPECT_HEAD_MS } : request,
-      );
-      this.#book.answered(peer, this.#now() - startedAt, answer.load);
-      return answer;
-    } catch (error) {
-      if (error instanceof NotFoundError) router.forget(request.path.key, peer);
-      if (error instanceof BusyError) {
-        this.#book.isBusyFor(peer, error.retryAfterMs);
-        events?.peerBusy?.();
-      }
-      throw error;
-    }
-  }
-
-  #failed(peer: Peer, error: unknown): void {
-    const isWrong = error instanceof VerificationError;
-    if (!(error instanceof PeerError) && !isWrong) return;
-    this.#book.failed(peer);
-    this.#options.events?.peerFailed?.(peer, error);
-    if (isWrong) this.#options.events?.verificationFailed?.(peer);
-  }
-
-  async #race<T>(
-    { path, candidates, named, signal }: Search,
-    attempt: (peer: Peer, signal: AbortSignal, isWorking: () => void) => Promise<T>,
-  ): Promise<T> {
-    const result = await race(candidates, {
-      waitMs: named?.patienceMs ?? this.#options.resolveTimeoutMs,
-      hedgeMs: this.#book.hedgeMs,
-      maxAttempts: named === undefined ? this.#options.resolveRetries : MAX_NAMED_PEERS,
-      deadlineMs: named?.patienceMs ?? OPEN_DEADLINE_MS,
-      onHedge: () => this.#options.events?.hedged?.(),
-      attempt: async (peer, attemptSignal, isWorking) => {
-        try {
-          // Who waits for content that grows has a bound of its own, however long the peer works on the answer.
-          return await attempt(peer, attemptSignal, named === undefined ? isWorking : () => {});
-        } catch (error) {
-          named?.failed();
-          // An attempt that lost the race says nothing about its peer.
-          if (!attemptSignal.aborted) this.#failed(peer, error);
-          throw error;
-        }
-      },
-      discard: discardAnswer,
-      ...(signal === undefined ? {} : { signal }),
-    });
-    if (result.won) return result.answer;
-    throw this.#lost(path, candidates, result.failures);
-  }
-
-  #lost(path: DistributionPath, candidates: Candidates, failures: readonly unknown[]): Error {
-    const range = failures.find((failure) => failure instanceof RangeNotSatisfiableError);
-    if (range !== undefined) return range;
-    const cause = failures.at(-1) ?? candidates.failure;
-    if (candidates.found === 0 && candidates.failure !== undefined) {
-      return new UnavailableError(`cannot look up ${path.key}`, { cause });
-    }
-    const reason = candidates.found === 0
-      ? "no peer found"
-      : `none of ${candidates.found} peers delivered`;
-    return new NotFoundError(`${path.key}: ${reason}`, { cause });
-  }
-}
-
-/** Where a content is searched for. */
-interface Search {
-  readonly path: DistributionPath;
-  readonly candidates: Candidates;
-  /** Who names the peers, if somebody does. */
-  readonly named?: NamedPeers | undefined;
-  /** Ends the search. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 function descriptorOf(path: DigestPath, answer: PeerAnswer): Descriptor {
   return { digest: path.digest, mediaType: answer.mediaType, size: answer.size };
-}
-
-/** The first of them that is something, without waiting for the others. */
-function firstDefined<T>(promises: readonly Promise<T | undefined>[]): Promise<T | undefined> {
-  const { promise, resolve } = Promise.withResolvers<T | undefined>();
-  const all = promises.map((one) =>
-    one.then((value) => {
-      if (value !== undefined) resolve(value);
-    })
-  );
-  void Promise.all(all).then(() => resolve(undefined));
-  return promise;
-}
-
-function headerOf(range: ByteRange): string {
-  return `bytes=${range.start}-${range.end}`;
-}
-
-function discardAnswer(answer: unknown): void {
-  if (typeof answer === "object" && answer !== null && "response" in answer) {
-    (answer as PeerAnswer).response.close();
-  }
 }
 
 function answerReader(answer: PeerAnswer): ContentReader {

@@ -9,7 +9,7 @@ import { OCI_MANIFEST } from "../../../lib/oci/media_types.ts";
 import { MemoryNetwork, MemoryRouter } from "../../../lib/routing/memory_router.ts";
 import type { Peer, Router } from "../../../lib/routing/router.ts";
 import { sleep } from "../../../lib/sleep.ts";
-import { OPEN_DEADLINE_MS } from "../../../lib/transfer/mirror.ts";
+import { OPEN_DEADLINE_MS } from "../../../lib/transfer/peer_search.ts";
 import { PeerBook } from "../../../lib/transfer/peer_book.ts";
 import { PeerClient } from "../../../lib/transfer/peer_client.ts";
 import { makeContent, makeManifest } from "../support/content.ts";
