@@ -9,6 +9,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
+import type { TransferProgress } from "../net/transfer_progress.ts";
 import type { Logger } from "../observability/logger.ts";
 import { INTERIM_HEADER } from "../transfer/peer_client.ts";
 import type { RegistryAnswer, RegistryRequest } from "./messages.ts";
@@ -48,6 +49,8 @@ export interface Exchange {
   readonly complete: boolean;
   /** What the client calls itself, if it does. */
   readonly agent?: string;
+  /** Value of the request's `Range` header, if it has one. */
+  readonly range?: string;
   readonly answer: RegistryAnswer;
 }
 
@@ -55,6 +58,14 @@ export interface Exchange {
 export interface ExchangeObserver {
   /** A request came in. */
   started(handler: string): void;
+  /**
+   * Its answer is about to be sent.
+   *
+   * @param answer The answer.
+   * @param client IP address of the client.
+   * @returns Where the bytes of its body are counted, if they are to be.
+   */
+  sending?(answer: RegistryAnswer, client: string): TransferProgress | undefined;
   /** It was answered. */
   finished(exchange: Exchange): void;
   /** It is over, answered or not; as often as `started`. */
@@ -163,7 +174,12 @@ export class RegistryServer {
       const { method } = request;
       const exchange = { method, path, handler, status, bytes, seconds, complete, answer };
       const agent = request.header("user-agent");
-      observer?.finished(agent === undefined ? exchange : { ...exchange, agent });
+      const range = request.header("range");
+      observer?.finished({
+        ...exchange,
+        ...(agent === undefined ? {} : { agent }),
+        ...(range === undefined ? {} : { range }),
+      });
       logExchange(log, exchange, incoming);
     } catch (error) {
       log.error("request failed", { path: request?.url.pathname, error });
@@ -189,14 +205,21 @@ export class RegistryServer {
       upload?.release();
       void reader?.close();
     };
+    const progress = this.#options.observer?.sending?.(answer, request.client);
     let bytes = 0;
-    const onSent = (count: number) => void (bytes += count);
+    const onSent = (count: number) => {
+      bytes += count;
+      if (progress !== undefined) progress.bytes = bytes;
+    };
+    let isComplete = false;
     request.signal.addEventListener("abort", close, { once: true });
     try {
       if (reader === undefined) writeHead();
       else await this.#sender.send(response, reader, { writeHead, onSent, slot: upload });
       await this.#sender.end(response, whole);
-      return { answer, bytes: whole?.length ?? bytes, complete: true };
+      if (whole !== undefined) onSent(whole.length);
+      isComplete = true;
+      return { answer, bytes, complete: true };
     } catch (error) {
       if (!response.headersSent && !request.signal.aborted) {
         const failure = this.#options.registry.failure(request, error, answer.facts);
@@ -208,6 +231,7 @@ export class RegistryServer {
       return { answer: { ...answer, facts }, bytes, complete: false };
     } finally {
       request.signal.removeEventListener("abort", close);
+      progress?.over(isComplete);
       upload?.release();
       await reader?.close();
     }

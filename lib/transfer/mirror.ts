@@ -15,7 +15,6 @@ import type { ContentReader, Descriptor } from "../store/store.ts";
 import { agreedChunkList } from "./agreed_chunk_list.ts";
 import { BlobDownload } from "./blob_download.ts";
 import { ChunkBuffers } from "./chunk_buffers.ts";
-import type { DownloadProgress } from "./download_progress.ts";
 import { ExpiringSet } from "./expiring_set.ts";
 import type { MirrorEvents } from "./mirror_events.ts";
 import { PeerBook } from "./peer_book.ts";
@@ -185,10 +184,11 @@ export class Mirror {
       const { client, events, log } = this.#options;
       const { peer } = first;
       const ended = new AbortController();
+      const wanted = narrowed(range, first);
       const download: BlobDownload = new BlobDownload({
         digest: path.digest,
         first,
-        range: narrowed(range, first),
+        range: wanted,
         chunks: agreedChunkList(chunkLists(client, search, first, ended.signal), {
           disagree: (error) => {
             events?.verificationFailed?.(peer);
@@ -198,6 +198,7 @@ export class Mirror {
         }),
         source: new SearchedSource({
           search,
+          size: wanted.end - wanted.start + 1,
           slot,
           ended,
           book: this.#context.book,

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import type { DigestPath } from "../oci/distribution.ts";
 import type { Peer } from "../routing/router.ts";
+import type { DownloadProgress } from "./download_progress.ts";
 
-/** What happened during transfers, for metrics. All optional. */
+/** What happens during transfers, for metrics and the web page. All optional. */
 export interface MirrorEvents {
   /** A lookup found its first peer after so many seconds. */
   resolved?(seconds: number): void;
@@ -21,4 +23,6 @@ export interface MirrorEvents {
   laneAdded?(): void;
   /** A peer delivered bytes that do not match their digest. */
   verificationFailed?(peer: Peer): void;
+  /** A blob begins to come. Returns where its bytes are counted, if they are to be. */
+  receiving?(path: DigestPath, size: number): DownloadProgress | undefined;
 }

@@ -10,7 +10,8 @@ import type { DigestPath } from "../oci/distribution.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Peer } from "../routing/router.ts";
 import type { ByteRange } from "../store/store.ts";
-import type { DownloadSource } from "./blob_download.ts";
+import type { DownloadSource } from "./download_source.ts";
+import type { DownloadProgress } from "./download_progress.ts";
 import type { ExpiringSet } from "./expiring_set.ts";
 import type { MirrorEvents } from "./mirror_events.ts";
 import type { PeerBook } from "./peer_book.ts";
@@ -26,6 +27,8 @@ const SECOND_OPINIONS = 1;
 /** Options of {@linkcode SearchedSource}. */
 export interface SearchedSourceOptions {
   readonly search: PeerSearch<DigestPath>;
+  /** Bytes that are wanted. */
+  readonly size: number;
   /** Paces the download, and is released at its end. */
   readonly slot: TransferSlot | undefined;
   /** Aborted at the end of the download. */
@@ -40,12 +43,14 @@ export interface SearchedSourceOptions {
 /** A {@linkcode DownloadSource} that goes on with the search that found the first answer. */
 export class SearchedSource implements DownloadSource {
   readonly #options: SearchedSourceOptions;
+  readonly #progress: DownloadProgress | undefined;
 
   /**
    * @param options The search, and who is told how it goes.
    */
   constructor(options: SearchedSourceOptions) {
     this.#options = options;
+    this.#progress = options.events?.receiving?.(options.search.path, options.size);
   }
 
   ask(peer: Peer, range: ByteRange, unwanted: AbortSignal): Promise<PeerAnswer> {
@@ -82,16 +87,19 @@ export class SearchedSource implements DownloadSource {
 
   pace(bytes: number): Promise<void> | undefined {
     const { search, slot } = this.#options;
+    if (this.#progress !== undefined) this.#progress.bytes += bytes;
     search.named?.source.progressed(bytes);
     return slot?.pace(bytes);
   }
 
   started(peer: Peer): void {
     this.#options.book.started(peer);
+    this.#progress?.joined(peer);
   }
 
   ended(peer: Peer): void {
     this.#options.book.ended(peer);
+    this.#progress?.left(peer);
   }
 
   failed(peer: Peer, error: unknown, progressed: boolean): void {
@@ -121,6 +129,7 @@ export class SearchedSource implements DownloadSource {
     ended.abort();
     slot?.release();
     search.close(isComplete);
+    this.#progress?.over(isComplete);
   }
 }
 
