@@ -10,15 +10,20 @@
  *
  * @module
  */
-import type { Hash } from "node:crypto";
 import { KagamiError, PeerError, VerificationError } from "../errors.ts";
 import { CHUNK_SIZE, type ChunkList } from "../oci/chunk_list.ts";
-import { type Digest, hasherFor, splitDigest } from "../oci/digest.ts";
+import { type Digest, splitDigest } from "../oci/digest.ts";
 import type { Peer } from "../routing/router.ts";
 import type { ByteRange, ContentReader } from "../store/store.ts";
-import { type ChunkBuffers, GUARANTEED_CHUNK_BUFFERS } from "./chunk_buffers.ts";
+import type { ChunkBuffers } from "./chunk_buffers.ts";
+import { bytesOf, type Chunk, ChunkWindow, indexOf } from "./chunk_window.ts";
+import { DigestSoFar } from "./digest_so_far.ts";
+import type { DownloadSource } from "./download_source.ts";
+import { createLane, type Lane } from "./lane.ts";
 import { LaneScaling } from "./lane_scaling.ts";
 import type { PeerAnswer } from "./peer_client.ts";
+import { MAX_CHUNK_WAIT_MS, MAX_SILENCE_MS, ReaderWait } from "./reader_wait.ts";
+import { type Run, Runs } from "./runs.ts";
 
 /** Chunks that a single peer may be ahead of the reader. */
 export const SINGLE_WINDOW = 4;
@@ -32,66 +37,8 @@ export const RUN_LENGTH = 4;
 /** How often a download is looked after, in milliseconds. */
 export const TICK_MS = 50;
 
-/**
- * How long the reader may wait for a peer's next chunk before the peer counts as too slow and another one goes on, in
- * milliseconds: a multiple of what a chunk has taken so far, within bounds.
- */
-export const PATIENCE = { factor: 8, leastMs: 500, mostMs: 3000, initialMs: 1000 } as const;
-
-/** The same when there is no other peer: less than a chunk in this time is no use to anybody. */
-export const LAST_PATIENCE_MS = 8000;
-
-/**
- * Once the reader has waited for so long for one chunk, whoever brought it, a peer that fails is not tried again, in
- * milliseconds. Else one that brings a few bytes each time would be, without end.
- */
-export const MAX_CHUNK_WAIT_MS = 30_000;
-
-/**
- * A peer that was silent for so long before it failed is not tried again, in milliseconds, whatever it brought before:
- * it costs the reader a time limit each time. One whose connection breaks may be.
- */
-export const MAX_SILENCE_MS = 1000;
-
 /** Wrong chunks after which a download is given up. */
 export const MAX_WRONG_CHUNKS = 3;
-
-/** What a download needs of the mirror. All of these may be called while the reader is being read. */
-export interface DownloadSource {
-  /**
-   * Asks a certain peer.
-   *
-   * @param peer Whom.
-   * @param range The bytes that are wanted.
-   * @param signal Aborted when they are not wanted any more.
-   */
-  ask(peer: Peer, range: ByteRange, signal: AbortSignal): Promise<PeerAnswer>;
-  /**
-   * Finds a peer that goes on. Fails when there is none.
-   *
-   * @param range The bytes that are wanted.
-   */
-  another(range: ByteRange): Promise<PeerAnswer>;
-  /** Takes a further peer that is known, if there is one. */
-  spare(): Peer | undefined;
-  /** Whether {@linkcode spare} would give one. */
-  hasSpare(): boolean;
-  /** A peer is not needed any more, and may be asked again. */
-  release(peer: Peer): void;
-  /** Waits until so many bytes more may come. */
-  pace(bytes: number): Promise<void> | undefined;
-  /** A peer failed; `progressed` tells whether it brought something before. */
-  failed(peer: Peer, error: unknown, progressed: boolean): void;
-  /** A body begins to come from a peer, and is over. */
-  started(peer: Peer): void;
-  ended(peer: Peer): void;
-  /** A peer goes on where another one failed. */
-  resumed(): void;
-  /** What comes is wrong whoever brings it, or has been handed out: only a broken connection is left. */
-  poisoned(error: VerificationError): void;
-  /** The download was closed; `isComplete` tells whether all of it was handed out. */
-  closed(isComplete: boolean): void;
-}
 
 /** Options of {@linkcode BlobDownload}. */
 export interface BlobDownloadOptions {
@@ -108,50 +55,6 @@ export interface BlobDownloadOptions {
   readonly now: () => number;
 }
 
-interface Chunk {
-  readonly index: number;
-  /** Place of its first byte in the content. */
-  readonly start: number;
-  readonly length: number;
-  readonly buffer: Uint8Array;
-  filled: number;
-  /** True when it is complete and does not contradict the list. */
-  isReady: boolean;
-  /** True when the digest up to its end has been checked, as far as that is possible. */
-  isConfirmed: boolean;
-  /** Who brought the end of it. */
-  peer: Peer;
-  /** Whether another one brought its beginning: nobody can tell then whose part is wrong. */
-  isMixed: boolean;
-}
-
-/** Chunks from one index up to, but not including, another. */
-interface Run {
-  from: number;
-  to: number;
-}
-
-interface Lane {
-  readonly peer: Peer;
-  answer: PeerAnswer | undefined;
-  /** What is still to be filled by this lane. */
-  readonly run: Run;
-  /** Since when it waits for its peer; undefined while it waits for something else. */
-  waitingSince: number | undefined;
-  /** When it brought something for the last time; undefined if it has not. */
-  progressedAt: number | undefined;
-  /** True if it is to end after its run. */
-  isRetired: boolean;
-  /** Why it was cut off. */
-  cutOff?: KagamiError;
-  /** True if that was since it is of no use even as the only one. */
-  isHopeless: boolean;
-  /** Aborted together with that. */
-  readonly abort: AbortController;
-  /** True if its peer was reported as one that failed. */
-  isReported: boolean;
-}
-
 /** Reader of a blob that comes from peers. */
 export class BlobDownload implements ContentReader {
   readonly size: number;
@@ -161,13 +64,12 @@ export class BlobDownload implements ContentReader {
   readonly #fetched: ByteRange;
   readonly #lanes = new Set<Lane>();
   /** What no lane is to fill at the moment, in order. */
-  #gaps: Run[] = [];
-  readonly #chunks = new Map<number, Chunk>();
+  readonly #gaps = new Runs();
+  readonly #chunks: ChunkWindow;
   /** Digest of all that was confirmed; undefined for a part of a content. */
-  #hash: Hash | undefined;
+  readonly #digest: DigestSoFar | undefined;
   /** Next byte to hand out. */
   #position: number;
-  #lent: Chunk | undefined;
   #change = Promise.withResolvers<void>();
   #failure: unknown;
   #isReplacing = false;
@@ -178,22 +80,23 @@ export class BlobDownload implements ContentReader {
   readonly #scaling = new LaneScaling();
   readonly #timer: ReturnType<typeof setInterval>;
   #bytes = 0;
-  #waitedMs = 0;
-  #waitingSince: number | undefined;
-  #chunkMs: number | undefined;
+  readonly #wait: ReaderWait;
 
   /**
    * @param options The first answer, and where to get more.
    */
   constructor(options: BlobDownloadOptions) {
-    const { first, range, digest } = options;
+    const { first, range, digest, buffers, now } = options;
     this.#options = options;
     this.size = first.size;
     this.start = range.start;
     this.end = range.end;
     this.#fetched = { start: first.start, end: first.end };
     this.#position = range.start;
-    if (first.start === 0 && range.end === first.size - 1) this.#hash = hasherFor(digest);
+    this.#chunks = new ChunkWindow(buffers, this.#fetched);
+    this.#wait = new ReaderWait(now);
+    const isWhole = first.start === 0 && range.end === first.size - 1;
+    this.#digest = isWhole ? new DigestSoFar(digest) : undefined;
     const run = { from: indexOf(first.start), to: indexOf(first.end) + 1 };
     if (first.size > 0) this.#begin(first.peer, run, first);
     else first.response.close();
@@ -225,7 +128,10 @@ export class BlobDownload implements ContentReader {
       if (chunk?.isReady && this.#confirm(chunk)) return this.#lend(chunk);
       if (this.#failure !== undefined) throw this.#failure;
       if (chunk?.isReady) continue;
-      await this.#wait();
+      await this.#wait.during(
+        this.#change.promise,
+        () => this.#chunks.get(indexOf(this.#position))?.isReady === true,
+      );
     }
   }
 
@@ -262,14 +168,8 @@ export class BlobDownload implements ContentReader {
       clearInterval(this.#timer);
       this.#options.source.closed(this.#position > this.end);
       for (const lane of this.#lanes) lane.answer?.response.close();
-      // What is being written to a client or filled by a peer may still be in use.
-      if (this.#lent !== undefined) this.#options.buffers.give(this.#lent.buffer, false);
-      this.#lent = undefined;
       this.#rest = new Uint8Array();
-      for (const chunk of this.#chunks.values()) {
-        this.#options.buffers.give(chunk.buffer, chunk.isReady);
-      }
-      this.#chunks.clear();
+      this.#chunks.close();
       this.#wake();
     }
     return Promise.resolve();
@@ -281,52 +181,35 @@ export class BlobDownload implements ContentReader {
     const from = this.#position - chunk.start;
     const to = Math.min(chunk.length, this.end + 1 - chunk.start);
     this.#position = chunk.start + to;
-    this.#chunks.delete(chunk.index);
-    this.#lent = chunk;
+    this.#chunks.lend(chunk);
     this.#wake();
     return chunk.buffer.subarray(from, to);
   }
 
   #takeBack(): void {
-    if (this.#lent === undefined) return;
-    this.#options.buffers.give(this.#lent.buffer);
-    this.#lent = undefined;
+    if (!this.#chunks.takeBack()) return;
     this.#rest = new Uint8Array();
     this.#wake();
-  }
-
-  async #wait(): Promise<void> {
-    const startedAt = this.#options.now();
-    this.#waitingSince ??= startedAt;
-    await this.#change.promise;
-    this.#waitedMs += this.#options.now() - startedAt;
-    // The wait for one chunk is interrupted by changes that concern others.
-    if (this.#chunks.get(indexOf(this.#position))?.isReady) this.#waitingSince = undefined;
   }
 
   // Checking
 
   /** Checks the digest up to the end of a chunk, before a byte of it is handed out. */
   #confirm(chunk: Chunk): boolean {
-    if (this.#hash === undefined || chunk.isConfirmed) return true;
-    const hash = this.#hash.copy().update(bytesOf(chunk));
+    if (this.#digest === undefined || chunk.isConfirmed) return true;
     const isLast = chunk.start + chunk.length === this.size;
     const expected = isLast
       ? splitDigest(this.#options.digest).hex
       : this.#list?.prefixOf(chunk.index);
-    if (expected === undefined || hash.copy().digest("hex") === expected) {
-      this.#hash = hash;
-      chunk.isConfirmed = true;
-      return true;
-    }
-    this.#refuse(chunk, isLast);
-    return false;
+    chunk.isConfirmed = this.#digest.accept(bytesOf(chunk), expected);
+    if (!chunk.isConfirmed) this.#refuse(chunk, isLast);
+    return chunk.isConfirmed;
   }
 
   /** The chunk that does not fit comes once more, from another peer, unless the fault may lie in what has left. */
   #refuse(chunk: Chunk, isLast: boolean): void {
     const error = new VerificationError(`bytes for ${this.#options.digest} do not match it`);
-    this.#discard(chunk);
+    this.#chunks.discard(chunk);
     if (!chunk.isMixed) this.#distrust(chunk.peer, error);
     this.#wrongChunks += 1;
     const hasLeft = chunk.start > this.start;
@@ -335,7 +218,7 @@ export class BlobDownload implements ContentReader {
     if ((hasLeft && this.#list === undefined) || this.#wrongChunks >= MAX_WRONG_CHUNKS) {
       return this.fail(error);
     }
-    this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
+    this.#gaps.give({ from: chunk.index, to: chunk.index + 1 });
     this.#wake();
   }
 
@@ -347,16 +230,14 @@ export class BlobDownload implements ContentReader {
       lane.isReported = true;
       this.#cutOff(lane, error);
     }
-    for (const chunk of [...this.#chunks.values()]) {
-      if (!chunk.isReady || chunk.peer.id !== peer.id) continue;
-      this.#discard(chunk);
-      this.#giveBack({ from: chunk.index, to: chunk.index + 1 });
+    for (const chunk of this.#chunks.readyFrom(peer.id)) {
+      this.#chunks.discard(chunk);
+      this.#gaps.give({ from: chunk.index, to: chunk.index + 1 });
     }
   }
 
   #confirmEmpty(): void {
-    if (this.size > 0 || this.#hash === undefined) return;
-    if (this.#hash.copy().digest("hex") === splitDigest(this.#options.digest).hex) return;
+    if (this.size > 0 || this.#digest === undefined || this.#digest.isComplete) return;
     throw new VerificationError(`empty content does not match ${this.#options.digest}`);
   }
 
@@ -385,17 +266,7 @@ export class BlobDownload implements ContentReader {
   // Lanes
 
   #begin(peer: Peer, run: Run, answer?: PeerAnswer): void {
-    const lane: Lane = {
-      peer,
-      answer,
-      run,
-      waitingSince: undefined,
-      progressedAt: undefined,
-      isRetired: false,
-      isHopeless: false,
-      abort: new AbortController(),
-      isReported: false,
-    };
+    const lane = createLane(peer, run, answer);
     this.#lanes.add(lane);
     void this.#drive(lane);
   }
@@ -431,7 +302,7 @@ export class BlobDownload implements ContentReader {
   async #nextRun(lane: Lane): Promise<boolean> {
     lane.answer?.response.close();
     lane.answer = undefined;
-    while (!this.#isEnding(lane) && !lane.isRetired && this.#gaps.length > 0) {
+    while (!this.#isEnding(lane) && !lane.isRetired && this.#gaps.first !== undefined) {
       const run = this.#takeRun();
       if (run === undefined) {
         await this.#change.promise;
@@ -461,16 +332,11 @@ export class BlobDownload implements ContentReader {
   }
 
   #takeRun(): Run | undefined {
-    const [gap] = this.#gaps;
-    if (gap === undefined) return undefined;
-    const isAlone = this.#lanes.size <= 1;
-    const limit = isAlone ? gap.to : indexOf(this.#position) + SWARM_WINDOW;
-    const to = isAlone ? gap.to : Math.min(gap.to, gap.from + RUN_LENGTH, limit);
-    if (gap.from >= to) return undefined; // Too far ahead of the reader.
-    const run = { from: gap.from, to };
-    gap.from = to;
-    if (gap.from >= gap.to) this.#gaps.shift();
-    return run;
+    // Several must not be too far ahead of the reader.
+    const limit = indexOf(this.#position) + SWARM_WINDOW;
+    return this.#gaps.take(({ from, to }) =>
+      this.#lanes.size <= 1 ? to : Math.min(from + RUN_LENGTH, limit)
+    );
   }
 
   /**
@@ -484,12 +350,9 @@ export class BlobDownload implements ContentReader {
       if (begun !== undefined) return begun;
       const head = indexOf(this.#position);
       const window = this.#lanes.size > 1 ? SWARM_WINDOW : SINGLE_WINDOW;
-      const own = this.#chunks.size + (this.#lent === undefined ? 0 : 1);
-      const buffer = index < head + window
-        ? this.#options.buffers.take(index === head || own < GUARANTEED_CHUNK_BUFFERS)
-        : undefined;
-      if (buffer !== undefined) return this.#newChunk(index, buffer, lane.peer);
-      const [gap] = this.#gaps;
+      const chunk = index < head + window ? this.#chunks.add(index, head, lane.peer) : undefined;
+      if (chunk !== undefined) return chunk;
+      const gap = this.#gaps.first;
       if (gap === undefined || gap.from > index) await this.#change.promise;
       else this.#leaveRun(lane);
     }
@@ -498,18 +361,8 @@ export class BlobDownload implements ContentReader {
 
   /** Leaves the rest of its run to whoever is free first, most likely the lane itself. */
   #leaveRun({ run }: Lane): void {
-    this.#giveBack(run);
+    this.#gaps.give(run);
     run.from = run.to;
-  }
-
-  #newChunk(index: number, buffer: Uint8Array, peer: Peer): Chunk {
-    const start = Math.max(this.#fetched.start, index * CHUNK_SIZE);
-    const end = Math.min(this.#fetched.end, (index + 1) * CHUNK_SIZE - 1);
-    const length = end - start + 1;
-    const state = { filled: 0, isReady: false, isConfirmed: false, isMixed: false };
-    const chunk = { index, start, length, buffer, peer, ...state };
-    this.#chunks.set(index, chunk);
-    return chunk;
   }
 
   /** Fills a chunk; false if it has to come once more. */
@@ -533,15 +386,8 @@ export class BlobDownload implements ContentReader {
     if (!await this.#check(chunk, lane)) return false;
     await this.#options.source.pace(chunk.length);
     chunk.isReady = true;
-    this.#learn(tookMs, missing);
+    this.#wait.learn(tookMs, missing);
     return true;
-  }
-
-  /** How long a chunk takes; what a peer brought of one tells, if it is not too little. */
-  #learn(tookMs: number, bytes: number): void {
-    if (bytes * 4 < CHUNK_SIZE) return;
-    const chunkMs = tookMs * CHUNK_SIZE / bytes;
-    this.#chunkMs = this.#chunkMs === undefined ? chunkMs : this.#chunkMs * 0.8 + chunkMs * 0.2;
   }
 
   #onFailed(lane: Lane, error: unknown): void {
@@ -550,7 +396,7 @@ export class BlobDownload implements ContentReader {
     const begun = run.from < run.to ? this.#chunks.get(run.from) : undefined;
     // What a liar has begun is begun anew.
     if (error instanceof VerificationError && begun !== undefined) begun.filled = 0;
-    this.#giveBack(run);
+    this.#gaps.give(run);
     if (!lane.isReported) source.failed(lane.peer, error, this.#isWorthwhile(lane));
     if (!(error instanceof KagamiError)) this.#failure ??= error;
     if (this.#wrongChunks >= MAX_WRONG_CHUNKS) {
@@ -564,18 +410,7 @@ export class BlobDownload implements ContentReader {
     // As long as nobody reads from it, it cannot bring anything.
     const silentSince = Math.max(progressedAt, waitingSince ?? Infinity);
     const isSilent = cutOff === undefined && this.#options.now() - silentSince >= MAX_SILENCE_MS;
-    return !isSilent && this.#waitingMs(0) < MAX_CHUNK_WAIT_MS;
-  }
-
-  #giveBack(run: Run): void {
-    if (run.from < run.to) this.#gaps.push({ from: run.from, to: run.to });
-    this.#gaps.sort((a, b) => a.from - b.from);
-  }
-
-  /** Drops what was filled, so that it is fetched anew. */
-  #discard(chunk: Chunk): void {
-    this.#chunks.delete(chunk.index);
-    this.#options.buffers.give(chunk.buffer);
+    return !isSilent && this.#wait.forMs(0) < MAX_CHUNK_WAIT_MS;
   }
 
   /** Bytes of a run that are still missing: a chunk that was begun goes on where it ended. */
@@ -593,15 +428,17 @@ export class BlobDownload implements ContentReader {
     const { resolve } = this.#change;
     this.#change = Promise.withResolvers();
     resolve();
-    const isStuck = this.#lanes.size === 0 && this.#gaps.length > 0 && this.#failure === undefined;
-    if (isStuck && !this.#isClosed && !this.#isReplacing) void this.#replace();
+    const isStuck = this.#lanes.size === 0 && this.#gaps.first !== undefined;
+    if (isStuck && this.#failure === undefined && !this.#isClosed && !this.#isReplacing) {
+      void this.#replace();
+    }
   }
 
   /** Finds a peer that goes on when none is left. */
   async #replace(): Promise<void> {
     const { source } = this.#options;
     this.#isReplacing = true;
-    const gap = this.#gaps.shift()!;
+    const gap = this.#gaps.take(({ to }) => to)!;
     const range = this.#rangeOf(gap);
     try {
       const answer = await source.another(range);
@@ -610,7 +447,7 @@ export class BlobDownload implements ContentReader {
         this.#checkSize(answer);
       } catch (error) {
         answer.response.close();
-        this.#giveBack(gap);
+        this.#gaps.give(gap);
         return source.failed(answer.peer, error, false);
       }
       source.resumed();
@@ -630,7 +467,7 @@ export class BlobDownload implements ContentReader {
       now: this.#options.now(),
       bytes: this.#bytes,
       left: this.#fetched.end + 1 - this.#position,
-      waitedMs: this.#waitedMs,
+      waitedMs: this.#wait.totalMs,
       lanes: this.#lanes.size,
       hasSpare: this.#options.source.hasSpare() && !this.#isReplacing && this.#hasMore(),
     });
@@ -643,7 +480,7 @@ export class BlobDownload implements ContentReader {
 
   /** Whether there is something for a further lane. */
   #hasMore(): boolean {
-    return this.#gaps.length > 0 ||
+    return this.#gaps.first !== undefined ||
       this.#lanes.values().some(({ run }) => run.to - run.from > RUN_LENGTH);
   }
 
@@ -653,16 +490,10 @@ export class BlobDownload implements ContentReader {
     for (const { run } of this.#lanes) {
       const to = run.from + RUN_LENGTH;
       if (run.to <= to) continue;
-      this.#giveBack({ from: to, to: run.to });
+      this.#gaps.give({ from: to, to: run.to });
       run.to = to;
     }
     this.#begin(peer, { from: 0, to: 0 });
-  }
-
-  /** How long the reader has waited for its next chunk, at most since a certain time. */
-  #waitingMs(since: number): number {
-    if (this.#waitingSince === undefined) return 0;
-    return this.#options.now() - Math.max(this.#waitingSince, since);
   }
 
   /** Ends the lane that the reader waits for, if its peer lets both of them wait for too long. */
@@ -671,8 +502,8 @@ export class BlobDownload implements ContentReader {
     const busy = [...this.#lanes].filter(({ run }) => run.from < run.to);
     const [lane] = busy.sort((a, b) => a.run.from - b.run.from);
     if (lane?.waitingSince === undefined || lane.cutOff !== undefined) return;
-    const waitedMs = this.#waitingMs(lane.waitingSince);
-    if (waitedMs < this.#patienceMs) return;
+    const waitedMs = this.#wait.forMs(lane.waitingSince);
+    if (waitedMs < this.#wait.patienceMs(this.#isLast)) return;
     const who = lane.answer?.address ?? lane.peer.id;
     const message = `peer ${who} brought no chunk within ${Math.round(waitedMs)} ms`;
     lane.isHopeless = this.#isLast;
@@ -684,13 +515,6 @@ export class BlobDownload implements ContentReader {
     return this.#lanes.size <= 1 && !this.#options.source.hasSpare();
   }
 
-  get #patienceMs(): number {
-    if (this.#isLast) return LAST_PATIENCE_MS;
-    const { factor, leastMs, mostMs, initialMs } = PATIENCE;
-    const expectedMs = this.#chunkMs === undefined ? initialMs : this.#chunkMs * factor;
-    return Math.min(mostMs, Math.max(leastMs, expectedMs));
-  }
-
   /** Ends a lane, whatever it is doing. */
   #cutOff(lane: Lane, error: KagamiError): void {
     lane.cutOff ??= error;
@@ -698,12 +522,4 @@ export class BlobDownload implements ContentReader {
     lane.abort.abort();
     this.#wake();
   }
-}
-
-function indexOf(position: number): number {
-  return Math.floor(position / CHUNK_SIZE);
-}
-
-function bytesOf(chunk: Chunk): Uint8Array {
-  return chunk.buffer.subarray(0, chunk.length);
 }
