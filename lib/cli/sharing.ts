@@ -33,7 +33,7 @@ export function createSharing(
     coordinator: new Coordinator({ now, sleep, random: Math.random }),
     progress: async () => {
       const ingests = await store.ingests?.list() ?? [];
-      return ingests.map(({ digest, offset }) => ({ key: digest, offset }));
+      return ingests.map(({ digest, offset, total }) => ({ key: digest, offset, total }));
     },
     has: async (key) => {
       try {

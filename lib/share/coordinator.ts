@@ -8,7 +8,15 @@
  */
 import type { Peer } from "../routing/router.ts";
 import type { Sleep } from "../sleep.ts";
-import type { Instruction, Report, ReportEntry, ShareState, Want } from "./messages.ts";
+import {
+  type Download,
+  type Instruction,
+  MAX_TOLD_DOWNLOADS,
+  type Report,
+  type ReportEntry,
+  type ShareState,
+  type Want,
+} from "./messages.ts";
 
 /** Nodes that follow one and the same, while there are others with a free place. */
 export const FAN_OUT = 2;
@@ -50,6 +58,8 @@ interface Participant {
   peer: Peer;
   state: ShareState | "new" | "wanting";
   offset: number;
+  /** Size of the content in bytes, once a node has told it. */
+  total?: number;
   /** Number of contents that it fetches. */
   fetching: number;
   /** Whom it follows. */
@@ -148,8 +158,26 @@ export class Coordinator {
     }
   }
 
+  /**
+   * Tells who is getting a content.
+   *
+   * @param key Digest of the content.
+   * @returns Those who are, who has the most bytes first.
+   */
+  downloads(key: string): Download[] {
+    const participants = this.#table.get(key)?.participants.values() ?? [];
+    const downloads = [...participants].flatMap((participant): Download[] => {
+      const { peer, state, offset, total } = participant;
+      if (state !== "fetching" && state !== "following") return [];
+      if (!this.#isAlive(participant)) return [];
+      return [{ peer, state, offset, ...(total === undefined ? {} : { total }) }];
+    });
+    return downloads.sort((a, b) => b.offset - a.offset).slice(0, MAX_TOLD_DOWNLOADS);
+  }
+
   #update(participant: Participant, entry: ReportEntry): void {
-    const { state, offset, parent } = entry;
+    const { state, offset, total, parent } = entry;
+    if (total !== undefined) participant.total = total;
     if (state === "failed") participant.failedAt = this.#now();
     // It is about to be told something else than what it does.
     if (participant.state === "wanting") return;

@@ -12,6 +12,9 @@ import type { Peer } from "../routing/router.ts";
 /** Most entries of a report. */
 export const MAX_REPORT_ENTRIES = 64;
 
+/** Most downloads that are told of one content. */
+export const MAX_TOLD_DOWNLOADS = 16;
+
 /** Longest identity of a node in characters. */
 const MAX_ID_LENGTH = 128;
 
@@ -38,11 +41,30 @@ export interface Want {
   readonly hops: number;
 }
 
+/** A node wants to know who is getting a content. */
+export interface Look {
+  readonly type: "look";
+  readonly key: string;
+}
+
+/** A content that a node is getting. */
+export interface Download {
+  readonly peer: Peer;
+  /** From upstream, or from another node. */
+  readonly state: "fetching" | "following";
+  /** Bytes that it has. */
+  readonly offset: number;
+  /** Size of the content in bytes, where it is known. */
+  readonly total?: number;
+}
+
 /** How it stands with one content. */
 export interface ReportEntry {
   readonly key: string;
   readonly state: ShareState;
   readonly offset: number;
+  /** Size of the content in bytes, where it is known. */
+  readonly total?: number;
   /** Whom the node follows. */
   readonly parent?: string;
 }
@@ -68,7 +90,7 @@ export type Instruction =
  * @param value JSON from a peer.
  * @returns The question; undefined if it is none.
  */
-export function parseQuestion(value: unknown): Want | Report | undefined {
+export function parseQuestion(value: unknown): Want | Report | Look | undefined {
   if (!isRecord(value)) return undefined;
   const { type, key, offset, fetching, broken, hops, entries } = value;
   if (type === "report") {
@@ -78,6 +100,7 @@ export function parseQuestion(value: unknown): Want | Report | undefined {
       ? undefined
       : { type, entries: checked.filter((entry) => entry !== undefined) };
   }
+  if (type === "look") return isKey(key) ? { type, key } : undefined;
   if (type !== "want" || !isKey(key) || !isCount(offset) || !isCount(fetching)) return undefined;
   if (!isCount(hops) || (broken !== undefined && !isId(broken))) return undefined;
   return { type, key, offset, fetching, hops, ...(broken === undefined ? {} : { broken }) };
@@ -85,10 +108,16 @@ export function parseQuestion(value: unknown): Want | Report | undefined {
 
 function parseEntry(value: unknown): ReportEntry | undefined {
   if (!isRecord(value)) return undefined;
-  const { key, state, offset, parent } = value;
+  const { key, state, offset, total, parent } = value;
   if (!isKey(key) || !isCount(offset) || !isState(state)) return undefined;
   if (parent !== undefined && !isId(parent)) return undefined;
-  return { key, state, offset, ...(parent === undefined ? {} : { parent }) };
+  return {
+    key,
+    state,
+    offset,
+    ...(isCount(total) ? { total } : {}),
+    ...(parent === undefined ? {} : { parent }),
+  };
 }
 
 /**
@@ -104,6 +133,28 @@ export function parseInstruction(value: unknown): Instruction | undefined {
   if (what === "ask") return isId(id) ? { do: what, id } : undefined;
   const peer = what === "follow" ? parsePeer(value["peer"]) : undefined;
   return peer === undefined ? undefined : { do: "follow", peer };
+}
+
+/**
+ * Checks the answer to a {@linkcode Look}.
+ *
+ * @param value JSON from a peer.
+ * @returns Who is getting the content; undefined if it is no such answer.
+ */
+export function parseDownloads(value: unknown): Download[] | undefined {
+  const downloads = isRecord(value) ? value["downloads"] : undefined;
+  if (!Array.isArray(downloads) || downloads.length > MAX_TOLD_DOWNLOADS) return undefined;
+  const checked = downloads.map(parseDownload);
+  return checked.includes(undefined) ? undefined : checked.filter((one) => one !== undefined);
+}
+
+function parseDownload(value: unknown): Download | undefined {
+  if (!isRecord(value)) return undefined;
+  const { state, offset, total } = value;
+  const peer = parsePeer(value["peer"]);
+  if (peer === undefined || !isCount(offset)) return undefined;
+  if (state !== "fetching" && state !== "following") return undefined;
+  return { peer, state, offset, ...(isCount(total) ? { total } : {}) };
 }
 
 function parsePeer(value: unknown): Peer | undefined {

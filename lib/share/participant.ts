@@ -6,37 +6,22 @@
  *
  * @module
  */
-import { abortable } from "../abortable.ts";
 import { PeerError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
-import { closest, compareDistance } from "../routing/libp2p/keyspace.ts";
 import type { Messenger } from "../routing/messenger.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
 import type { Peer } from "../routing/router.ts";
 import type { Sleep } from "../sleep.ts";
 import { type Coordinator, FETCH_STALL, FETCH_START_MS } from "./coordinator.ts";
 import {
+  type Download,
   type Instruction,
-  MAX_REPORT_ENTRIES,
-  parseInstruction,
   parseQuestion,
-  type Report,
   type ReportEntry,
   type ShareState,
   type Want,
 } from "./messages.ts";
-
-/** Longest wait of one node's answer, in milliseconds. */
-export const ASK_MS = 1000;
-
-/** Longest wait until it is clear what is to be done, whoever is asked, in milliseconds. */
-export const DECISION_MS = 2000;
-
-/** Coordinators that are asked when one does not answer. */
-export const MAX_COORDINATORS = 2;
-
-/** How often a node is sent on to another coordinator. */
-export const MAX_HOPS = 3;
+import { MAX_HOPS, Questions } from "./questions.ts";
 
 /** How often a node reports while it has something under way, in milliseconds. */
 export const REPORT_MS = 1000;
@@ -56,14 +41,20 @@ export const MAX_ROLES = 512;
 /** How long it is remembered that a content could not be fetched, in milliseconds. */
 export const FAILED_ROLE_MS = 5000;
 
-/** How long a coordinator that did not answer is not asked again, in milliseconds. */
-export const SILENT_TTL_MS = 5000;
-
 /** A download of this node's containerd. */
 export interface Progress {
   readonly key: string;
   /** Bytes that are there. */
   readonly offset: number;
+  /** Size of the content in bytes. */
+  readonly total: number;
+}
+
+/** What a node does about a content. */
+export interface RoleView {
+  readonly state: "fetching" | "following" | "failed";
+  /** Whom it follows. */
+  readonly parent?: string;
 }
 
 /** What happens, for metrics. All optional. */
@@ -98,6 +89,8 @@ interface Role {
   state: "fetching" | "following" | "failed";
   /** Bytes that are known to be here. */
   offset: number;
+  /** Size of the content in bytes, once it is known. */
+  total?: number;
   /** Since when it has this state. */
   since: number;
   progressedAt: number;
@@ -114,10 +107,9 @@ interface Role {
 export class Participant {
   readonly #options: ParticipantOptions;
   readonly #roles = new Map<string, Role>();
-  /** Coordinators that did not answer, and when. */
-  readonly #silent = new Map<string, number>();
+  readonly #questions: Questions;
   /** Containerd's downloads when they were looked at last. */
-  #seen: ReadonlyMap<string, number> = new Map();
+  #seen: ReadonlyMap<string, Progress> = new Map();
   #wake = Promise.withResolvers<void>();
 
   /**
@@ -125,6 +117,7 @@ export class Participant {
    */
   constructor(options: ParticipantOptions) {
     this.#options = options;
+    this.#questions = new Questions(options);
   }
 
   /** Number of contents that this node takes part in. */
@@ -140,6 +133,30 @@ export class Participant {
    */
   state(key: string): Role["state"] | undefined {
     return this.#roles.get(key)?.state;
+  }
+
+  /**
+   * What this node does about a content.
+   *
+   * @param key Digest of the content.
+   * @returns Undefined if it takes no part in it.
+   */
+  role(key: string): RoleView | undefined {
+    const role = this.#roles.get(key);
+    if (role === undefined) return undefined;
+    const { state, parent } = role;
+    return { state, ...(parent === undefined ? {} : { parent }) };
+  }
+
+  /**
+   * Finds out which other nodes are getting a content.
+   *
+   * @param key Digest of the content.
+   * @param signal Ends it.
+   * @returns Those that are known.
+   */
+  look(key: string, signal: AbortSignal): Promise<Download[]> {
+    return this.#questions.look(key, signal);
   }
 
   /** Answers other nodes from now on. */
@@ -295,119 +312,28 @@ export class Participant {
 
   // Asking and answering
 
-  async #ask(
+  #ask(
     wanted: Pick<Want, "key" | "offset" | "broken">,
     limitMs: number,
     signal: AbortSignal,
   ): Promise<Instruction> {
     const fetching = [...this.#roles.values()].filter(({ state }) => state === "fetching").length;
-    const want: Want = { type: "want", fetching, hops: 0, ...wanted };
-    return await this.#within(Math.min(limitMs, DECISION_MS), signal, async (bounded) => {
-      for (const coordinator of this.#coordinators(want.key)) {
-        if (bounded.aborted) break;
-        const instruction = await this.#askOne(coordinator, want, bounded);
-        if (instruction !== undefined) return instruction;
-      }
-      return { do: "fetch" };
-    }) ?? { do: "fetch" };
-  }
-
-  /** Who decides about a key, best first. */
-  #coordinators(key: string): string[] {
-    const { messenger, now } = this.#options;
-    const isHeard = ({ id }: { id: string }) =>
-      now() - (this.#silent.get(id) ?? -Infinity) >= SILENT_TTL_MS;
-    const nodes = [messenger.self, ...messenger.neighbours().filter(isHeard)];
-    return closest(messenger.place(key), nodes, MAX_COORDINATORS).map(({ id }) => id);
-  }
-
-  /** Asks one coordinator, and whom that one names. Undefined if there is no answer. */
-  async #askOne(first: string, want: Want, signal: AbortSignal): Promise<Instruction | undefined> {
-    const { messenger, coordinator } = this.#options;
-    let id = first;
-    for (let hops = 0; hops <= MAX_HOPS; hops++) {
-      if (id === messenger.self.id) {
-        return await this.#known(await coordinator.want(this.#self, want));
-      }
-      const answer = await this.#question(id, { ...want, hops }, signal);
-      const instruction = answer === undefined ? undefined : parseInstruction(answer);
-      if (instruction === undefined) {
-        if (!signal.aborted) this.#ignore(id);
-        return undefined;
-      }
-      if (instruction.do !== "ask") return await this.#known(instruction);
-      id = instruction.id;
-    }
-    return undefined;
-  }
-
-  /** How a peer can be reached is known best here, if it is known. */
-  async #known(instruction: Instruction): Promise<Instruction> {
-    if (instruction.do !== "follow") return instruction;
-    const peer = await this.#options.messenger.describe(instruction.peer.id).catch(() => undefined);
-    return peer === undefined ? instruction : { do: "follow", peer };
-  }
-
-  /** This node as a parent. Who is sent here has asked here, and knows the addresses. */
-  get #self(): Peer {
-    return { id: this.#options.messenger.self.id, addresses: [], registryPort: 1 };
-  }
-
-  /** Undefined if there is no answer in time. */
-  async #question(id: string, question: unknown, signal: AbortSignal): Promise<unknown> {
-    const { messenger } = this.#options;
-    return await this.#within(ASK_MS, signal, (bounded) => messenger.ask(id, question, bounded));
-  }
-
-  /** Undefined if work fails, or is not done in time. */
-  async #within<T>(
-    ms: number,
-    signal: AbortSignal,
-    work: (bounded: AbortSignal) => Promise<T>,
-  ): Promise<T | undefined> {
-    const over = new AbortController();
-    const bounded = AbortSignal.any([signal, over.signal]);
-    void this.#options.sleep(ms, bounded).then(() => over.abort());
-    try {
-      return await abortable(work(bounded), bounded);
-    } catch {
-      return undefined;
-    } finally {
-      over.abort();
-    }
-  }
-
-  /** Somebody who does not answer is not asked for a while. */
-  #ignore(id: string): void {
-    this.#silent.delete(id);
-    this.#silent.set(id, this.#options.now());
-    if (this.#silent.size > MAX_ROLES) this.#silent.delete(this.#silent.keys().next().value!);
+    return this.#questions.want({ type: "want", fetching, hops: 0, ...wanted }, limitMs, signal);
   }
 
   async #answer(from: Peer, value: unknown): Promise<unknown> {
     const question = parseQuestion(value);
     if (question === undefined) throw new PeerError("question makes no sense");
     const { coordinator } = this.#options;
+    if (question.type === "look") return { downloads: coordinator.downloads(question.key) };
     if (question.type === "report") {
       coordinator.report(from, question);
       return { do: "go on" };
     }
-    const closer = question.hops < MAX_HOPS ? this.#closer(question.key, from.id) : undefined;
+    const { key, hops } = question;
+    const closer = hops < MAX_HOPS ? this.#questions.closer(key, from.id) : undefined;
     if (closer !== undefined) return { do: "ask", id: closer } satisfies Instruction;
     return await coordinator.want(from, question);
-  }
-
-  /** A node that is closer to a key than this one; the asker knows how far it is itself. */
-  #closer(key: string, asker: string): string | undefined {
-    const { messenger, now } = this.#options;
-    const place = messenger.place(key);
-    const others = messenger.neighbours().filter(({ id }) =>
-      id !== asker && now() - (this.#silent.get(id) ?? -Infinity) >= SILENT_TTL_MS
-    );
-    const [best] = closest(place, others, 1);
-    if (best === undefined) return undefined;
-    const isCloser = compareDistance(place, best.position, messenger.self.position) < 0;
-    return isCloser ? best.id : undefined;
   }
 
   // Reporting
@@ -428,20 +354,26 @@ export class Participant {
       // It was given something else to do while the store was asked.
       if (role.since !== since || this.#roles.get(key) !== role) continue;
       this.#change(key, role, state);
-      const [coordinator] = this.#coordinators(key);
+      const [coordinator] = this.#questions.coordinators(key);
       if (coordinator === undefined || (wasFailed && state === "failed")) continue;
-      const { offset, parent } = role;
-      const entry = { key, state, offset, ...(parent === undefined ? {} : { parent }) };
+      const { offset, total, parent } = role;
+      const entry = {
+        key,
+        state,
+        offset,
+        ...(total === undefined ? {} : { total }),
+        ...(parent === undefined ? {} : { parent }),
+      };
       entries.set(coordinator, [...(entries.get(coordinator) ?? []), entry]);
     }
-    await Promise.all([...entries].map(([id, list]) => this.#send(id, list, signal)));
+    await Promise.all([...entries].map(([id, list]) => this.#questions.report(id, list, signal)));
     return hasNew || this.#roles.size > 0;
   }
 
   /** None while containerd is away: nothing grows then. */
-  async #downloads(): Promise<Map<string, number>> {
+  async #downloads(): Promise<Map<string, Progress>> {
     try {
-      return new Map((await this.#options.progress()).map(({ key, offset }) => [key, offset]));
+      return new Map((await this.#options.progress()).map((download) => [download.key, download]));
     } catch (error) {
       this.#options.log.debug("cannot look at downloads in progress", { error });
       return new Map();
@@ -454,10 +386,10 @@ export class Participant {
    *
    * @returns True if there is one that was not seen before.
    */
-  #adopt(downloads: ReadonlyMap<string, number>): boolean {
+  #adopt(downloads: ReadonlyMap<string, Progress>): boolean {
     let hasNew = false;
-    for (const [key, offset] of downloads) {
-      const before = this.#seen.get(key);
+    for (const [key, { offset }] of downloads) {
+      const before = this.#seen.get(key)?.offset;
       hasNew ||= before === undefined;
       if (before === undefined || offset <= before || this.#roles.has(key)) continue;
       if (this.#roles.size < MAX_ROLES) this.#role(key, "fetching", before);
@@ -466,15 +398,16 @@ export class Participant {
     return hasNew;
   }
 
-  async #stateNow(key: string, role: Role, offset: number | undefined): Promise<ShareState> {
-    if (offset === undefined) {
+  async #stateNow(key: string, role: Role, download: Progress | undefined): Promise<ShareState> {
+    if (download === undefined) {
       if (await this.#has(key)) return "done";
       // It is to be seen soon, or is being asked for.
       if (role.state === "following" && role.sessions > 0) return role.state;
       return role.wasSeen || !this.#isProgressing(role) ? "failed" : role.state;
     }
     role.wasSeen = true;
-    const hasGrown = this.#observe(role, offset);
+    role.total = download.total;
+    const hasGrown = this.#observe(role, download.offset);
     if (role.state === "failed") return hasGrown ? "fetching" : role.state;
     // Nobody here asks peers for it any more, and yet it goes on: from upstream.
     if (role.state === "following" && role.sessions === 0 && hasGrown) return "fetching";
@@ -510,15 +443,5 @@ export class Participant {
     role.progressedAt = now;
     role.hasProgressed = true;
     return true;
-  }
-
-  async #send(id: string, entries: readonly ReportEntry[], signal: AbortSignal): Promise<void> {
-    const { coordinator, messenger } = this.#options;
-    for (let at = 0; at < entries.length; at += MAX_REPORT_ENTRIES) {
-      const part = entries.slice(at, at + MAX_REPORT_ENTRIES);
-      const report: Report = { type: "report", entries: part };
-      if (id === messenger.self.id) coordinator.report(this.#self, report);
-      else await this.#question(id, report, signal);
-    }
   }
 }

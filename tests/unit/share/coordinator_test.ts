@@ -12,7 +12,12 @@ import {
   MAX_PARTICIPANTS,
   PARTICIPANT_TTL_MS,
 } from "../../../lib/share/coordinator.ts";
-import type { Instruction, ShareState, Want } from "../../../lib/share/messages.ts";
+import {
+  type Instruction,
+  MAX_TOLD_DOWNLOADS,
+  type ShareState,
+  type Want,
+} from "../../../lib/share/messages.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 const KEY = `sha256:${"a".repeat(64)}`;
@@ -42,8 +47,14 @@ class Bed {
     return show(await asking);
   }
 
-  report(id: string, state: ShareState, offset: number, parent?: string): void {
-    const entry = { key: KEY, state, offset, ...(parent === undefined ? {} : { parent }) };
+  report(id: string, state: ShareState, offset: number, parent?: string, total?: number): void {
+    const entry = {
+      key: KEY,
+      state,
+      offset,
+      ...(parent === undefined ? {} : { parent }),
+      ...(total === undefined ? {} : { total }),
+    };
     this.coordinator.report(peer(id), { type: "report", entries: [entry] });
   }
 }
@@ -203,4 +214,26 @@ Deno.test("Coordinator remembers no more than it may, and sends upstream what is
     crowded.report(`n${number}`, "done", 1);
   }
   assert.equal(await crowded.told("late"), "fetch");
+});
+
+Deno.test("Coordinator tells who is getting a content, the furthest first, as long as it hears of them", async () => {
+  const bed = new Bed();
+  assert.deepEqual(bed.coordinator.downloads(KEY), []);
+  assert.equal(await bed.told("a"), "fetch");
+  bed.report("a", "fetching", 3, undefined, 9);
+  bed.report("b", "following", 5, "a");
+  bed.report("c", "done", 9);
+  bed.report("d", "failed", 0);
+  assert.deepEqual(bed.coordinator.downloads(KEY), [
+    { peer: peer("b"), state: "following", offset: 5 },
+    { peer: peer("a"), state: "fetching", offset: 3, total: 9 },
+  ]);
+  await bed.clock.advance(PARTICIPANT_TTL_MS);
+  assert.deepEqual(bed.coordinator.downloads(KEY), []);
+  for (let number = 0; number < MAX_TOLD_DOWNLOADS + 3; number++) {
+    bed.report(`node ${number}`, "fetching", number);
+  }
+  const told = bed.coordinator.downloads(KEY);
+  assert.equal(told.length, MAX_TOLD_DOWNLOADS);
+  assert.equal(told[0]?.offset, MAX_TOLD_DOWNLOADS + 2);
 });

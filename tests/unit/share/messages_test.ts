@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import {
   MAX_REPORT_ENTRIES,
+  MAX_TOLD_DOWNLOADS,
+  parseDownloads,
   parseInstruction,
   parseQuestion,
 } from "../../../lib/share/messages.ts";
@@ -13,8 +15,9 @@ const PEER = { id: "p", addresses: ["10.0.0.1", "fd00::1"], registryPort: 5000 }
 Deno.test("parseQuestion() takes what nodes send, and leaves unknown fields out", () => {
   assert.deepEqual(parseQuestion({ ...WANT, extra: 1 }), WANT);
   assert.deepEqual(parseQuestion({ ...WANT, broken: "p" }), { ...WANT, broken: "p" });
+  assert.deepEqual(parseQuestion({ type: "look", key: KEY, extra: 1 }), { type: "look", key: KEY });
   const { parent: _parent, ...rest } = ENTRY;
-  const report = { type: "report", entries: [ENTRY, { ...rest, state: "done" }] };
+  const report = { type: "report", entries: [ENTRY, { ...rest, state: "done", total: 9 }] };
   assert.deepEqual(parseQuestion(report), report);
 });
 
@@ -25,6 +28,8 @@ Deno.test("parseQuestion() refuses all else", () => {
     "want",
     {},
     { ...WANT, type: "other" },
+    { type: "look" },
+    { type: "look", key: "docker.io/library/nginx:1.27" },
     { ...WANT, key: "docker.io/library/nginx:1.27" },
     { ...WANT, offset: -1 },
     { ...WANT, offset: 1.5 },
@@ -65,4 +70,21 @@ Deno.test("parseInstruction() refuses all else", () => {
   for (const value of wrong) {
     assert.equal(parseInstruction(value), undefined, JSON.stringify(value));
   }
+});
+
+Deno.test("parseDownloads() takes what coordinators tell, and refuses all else", () => {
+  const download = { peer: PEER, state: "following", offset: 5, total: 9 };
+  const { total: _total, ...rest } = download;
+  assert.deepEqual(parseDownloads({ downloads: [download, rest] }), [download, rest]);
+  const wrong = [
+    undefined,
+    {},
+    { downloads: {} },
+    { downloads: [download, null] },
+    { downloads: [{ ...download, state: "done" }] },
+    { downloads: [{ ...download, offset: -1 }] },
+    { downloads: [{ ...download, peer: { ...PEER, registryPort: 0 } }] },
+    { downloads: Array(MAX_TOLD_DOWNLOADS + 1).fill(download) },
+  ];
+  for (const value of wrong) assert.equal(parseDownloads(value), undefined, JSON.stringify(value));
 });

@@ -4,8 +4,6 @@ import type { AnswerQuestion, Messenger } from "../../../lib/routing/messenger.t
 import { Coordinator, FETCH_START_MS, HOLD_MS } from "../../../lib/share/coordinator.ts";
 import type { Instruction, ReportEntry } from "../../../lib/share/messages.ts";
 import {
-  ASK_MS,
-  DECISION_MS,
   FIRST_BYTE_MS,
   IDLE_MS,
   MAX_PARENTS,
@@ -13,6 +11,7 @@ import {
   type Progress,
   REPORT_MS,
 } from "../../../lib/share/participant.ts";
+import { ASK_MS, DECISION_MS } from "../../../lib/share/questions.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 const KEY = `sha256:${"a".repeat(64)}`;
@@ -237,9 +236,9 @@ Deno.test("Participant reports how its downloads stand, until they are done", as
   bed.answers = { near: { do: "fetch" } };
   await bed.join();
   await running(bed, async () => {
-    bed.downloads = [{ key: KEY, offset: 5 }];
+    bed.downloads = [{ key: KEY, offset: 5, total: 10 }];
     await bed.clock.advance(REPORT_MS);
-    bed.downloads = [{ key: KEY, offset: 9 }];
+    bed.downloads = [{ key: KEY, offset: 9, total: 10 }];
     await bed.clock.advance(REPORT_MS);
     bed.downloads = [];
     bed.has = true;
@@ -256,7 +255,7 @@ Deno.test("Participant reports a fetch that failed, and tells those who wait for
     bed.answers = { near: { do: "fetch" } };
     await bed.join();
     await running(bed, async () => {
-      bed.downloads = [{ key: KEY, offset: 0 }];
+      bed.downloads = [{ key: KEY, offset: 0, total: 10 }];
       await bed.clock.advance(REPORT_MS);
       // Gone, or without a byte for too long.
       if (aborted) bed.downloads = [];
@@ -284,13 +283,43 @@ Deno.test("Participant reports downloads that it was not asked for, if they grow
   const bed = new Bed(["near"]);
   bed.answers = { near: { do: "go on" } };
   await running(bed, async () => {
-    bed.downloads = [{ key: KEY, offset: 5 }];
+    bed.downloads = [{ key: KEY, offset: 5, total: 10 }];
     bed.participant.wake();
     await bed.clock.advance(10 * REPORT_MS);
     assert.deepEqual(bed.reported, [], "left behind by a containerd that was killed");
-    bed.downloads = [{ key: KEY, offset: 6 }];
+    bed.downloads = [{ key: KEY, offset: 6, total: 10 }];
     bed.participant.wake();
     await bed.clock.advance(REPORT_MS);
   });
-  assert.deepEqual(bed.reported[0], { key: KEY, state: "fetching", offset: 6 });
+  assert.deepEqual(bed.reported[0], { key: KEY, state: "fetching", offset: 6, total: 10 });
+});
+
+Deno.test("Participant asks a coordinator who is getting a content, and leaves itself out", async () => {
+  const bed = new Bed(["near", "next"]);
+  const download = (id: string) => {
+    const peer = { id, addresses: ["10.0.0.1"], registryPort: 5000 };
+    return { peer, state: "fetching", offset: 3, total: 10 };
+  };
+  bed.answers = { near: { downloads: [download("self"), download("other")] } };
+  const found = await bed.participant.look(KEY, new AbortController().signal);
+  assert.deepEqual(found, [download("other")]);
+  assert.deepEqual(bed.asked, [{ id: "near", question: { type: "look", key: KEY } }]);
+});
+
+Deno.test("Participant that looks turns to the next coordinator when one answers nonsense, then gives up", async () => {
+  const bed = new Bed(["near", "next"]);
+  bed.answers = { near: { downloads: "none" }, next: new Error("gone") };
+  assert.deepEqual(await bed.participant.look(KEY, new AbortController().signal), []);
+  assert.deepEqual(bed.asked.map(({ id }) => id), ["near", "next"]);
+});
+
+Deno.test("Participant tells who asks what it knows of a content, and nothing about its wishes changes by that", async () => {
+  const bed = new Bed(["near"]);
+  await bed.participant.serve();
+  const from = { id: "near", addresses: ["10.0.0.2"], registryPort: 5000 };
+  const entries = [{ key: KEY, state: "fetching", offset: 4, total: 9 }];
+  await bed.answer!(from, { type: "report", entries });
+  const told = await bed.answer!(from, { type: "look", key: KEY });
+  assert.deepEqual(told, { downloads: [{ peer: from, state: "fetching", offset: 4, total: 9 }] });
+  assert.equal(bed.participant.role(KEY), undefined);
 });

@@ -240,7 +240,7 @@ export class SimulatedCluster {
         node.containerdIsUp
           ? Promise.resolve(
             [...contents].filter(([, { state }]) => state === "growing")
-              .map(([key, { steps }]) => ({ key, offset: steps })),
+              .map(([key, { steps }]) => ({ key, offset: steps, total: CONTENT_STEPS })),
           )
           : Promise.reject(new Error("containerd is away")),
       has: (key) => Promise.resolve(contents.get(key)?.state === "complete"),

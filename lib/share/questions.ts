@@ -1,0 +1,223 @@
+/**
+ * Asks the coordinators of contents: the nodes that lie closest to a content's key, this one among them.
+ *
+ * @module
+ */
+import { abortable } from "../abortable.ts";
+import { closest, compareDistance } from "../routing/libp2p/keyspace.ts";
+import type { Messenger } from "../routing/messenger.ts";
+import type { Peer } from "../routing/router.ts";
+import type { Sleep } from "../sleep.ts";
+import type { Coordinator } from "./coordinator.ts";
+import {
+  type Download,
+  type Instruction,
+  type Look,
+  MAX_REPORT_ENTRIES,
+  parseDownloads,
+  parseInstruction,
+  type Report,
+  type ReportEntry,
+  type Want,
+} from "./messages.ts";
+
+/** Longest wait of one node's answer, in milliseconds. */
+export const ASK_MS = 1000;
+
+/** Longest wait until it is clear what is to be done, whoever is asked, in milliseconds. */
+export const DECISION_MS = 2000;
+
+/** Coordinators that are asked when one does not answer. */
+export const MAX_COORDINATORS = 2;
+
+/** How often a node is sent on to another coordinator. */
+export const MAX_HOPS = 3;
+
+/** How long a coordinator that did not answer is not asked again, in milliseconds. */
+export const SILENT_TTL_MS = 5000;
+
+/** Most coordinators that are remembered as silent. */
+export const MAX_SILENT = 512;
+
+/** Options of {@linkcode Questions}. */
+export interface QuestionsOptions {
+  readonly messenger: Messenger;
+  /** Decides about the keys that are this node's. */
+  readonly coordinator: Coordinator;
+  /** Monotonic clock in milliseconds. */
+  readonly now: () => number;
+  readonly sleep: Sleep;
+}
+
+/** See the module. */
+export class Questions {
+  readonly #options: QuestionsOptions;
+  /** Coordinators that did not answer, and when. */
+  readonly #silent = new Map<string, number>();
+
+  /**
+   * @param options Network and clock.
+   */
+  constructor(options: QuestionsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Asks what to do to get a content.
+   *
+   * @param want What is wanted.
+   * @param limitMs Longest wait in milliseconds.
+   * @param signal Ends it.
+   * @returns What to do; to fetch it if nobody answers.
+   */
+  async want(want: Want, limitMs: number, signal: AbortSignal): Promise<Instruction> {
+    return await this.#within(Math.min(limitMs, DECISION_MS), signal, async (bounded) => {
+      for (const coordinator of this.coordinators(want.key)) {
+        if (bounded.aborted) break;
+        const instruction = await this.#askOne(coordinator, want, bounded);
+        if (instruction !== undefined) return instruction;
+      }
+      return { do: "fetch" };
+    }) ?? { do: "fetch" };
+  }
+
+  /**
+   * Finds out which other nodes are getting a content.
+   *
+   * @param key Digest of the content.
+   * @param signal Ends it.
+   * @returns Those that a coordinator of the key knows of; none if nobody answers.
+   */
+  async look(key: string, signal: AbortSignal): Promise<Download[]> {
+    const { messenger, coordinator } = this.#options;
+    const question: Look = { type: "look", key };
+    for (const id of this.coordinators(key)) {
+      const found = id === messenger.self.id
+        ? coordinator.downloads(key)
+        : parseDownloads(await this.#question(id, question, signal));
+      if (found === undefined) continue;
+      const others = found.filter(({ peer }) => peer.id !== messenger.self.id);
+      return await Promise.all(
+        others.map(async (one) => ({ ...one, peer: await this.#known(one.peer) })),
+      );
+    }
+    return [];
+  }
+
+  /**
+   * Tells a coordinator how this node stands with contents.
+   *
+   * @param id The coordinator.
+   * @param entries How it stands with each of them.
+   * @param signal Ends it.
+   */
+  async report(id: string, entries: readonly ReportEntry[], signal: AbortSignal): Promise<void> {
+    const { coordinator, messenger } = this.#options;
+    for (let at = 0; at < entries.length; at += MAX_REPORT_ENTRIES) {
+      const part = entries.slice(at, at + MAX_REPORT_ENTRIES);
+      const report: Report = { type: "report", entries: part };
+      if (id === messenger.self.id) coordinator.report(this.#self, report);
+      else await this.#question(id, report, signal);
+    }
+  }
+
+  /**
+   * @param key Digest of a content.
+   * @returns Who decides about it, best first.
+   */
+  coordinators(key: string): string[] {
+    const { messenger } = this.#options;
+    const nodes = [
+      messenger.self,
+      ...messenger.neighbours().filter(({ id }) => this.#isHeard(id)),
+    ];
+    return closest(messenger.place(key), nodes, MAX_COORDINATORS).map(({ id }) => id);
+  }
+
+  /**
+   * Finds a node that is closer to a key than this one; the asker knows how far it is itself.
+   *
+   * @param key Digest of a content.
+   * @param asker Who asks.
+   * @returns The node; undefined if there is none.
+   */
+  closer(key: string, asker: string): string | undefined {
+    const { messenger } = this.#options;
+    const place = messenger.place(key);
+    const others = messenger.neighbours().filter(({ id }) => id !== asker && this.#isHeard(id));
+    const [best] = closest(place, others, 1);
+    if (best === undefined) return undefined;
+    const isCloser = compareDistance(place, best.position, messenger.self.position) < 0;
+    return isCloser ? best.id : undefined;
+  }
+
+  /** Asks one coordinator, and whom that one names. Undefined if there is no answer. */
+  async #askOne(first: string, want: Want, signal: AbortSignal): Promise<Instruction | undefined> {
+    const { messenger, coordinator } = this.#options;
+    let id = first;
+    for (let hops = 0; hops <= MAX_HOPS; hops++) {
+      if (id === messenger.self.id) {
+        return await this.#reachable(await coordinator.want(this.#self, want));
+      }
+      const answer = await this.#question(id, { ...want, hops }, signal);
+      const instruction = answer === undefined ? undefined : parseInstruction(answer);
+      if (instruction === undefined) {
+        if (!signal.aborted) this.#ignore(id);
+        return undefined;
+      }
+      if (instruction.do !== "ask") return await this.#reachable(instruction);
+      id = instruction.id;
+    }
+    return undefined;
+  }
+
+  async #reachable(instruction: Instruction): Promise<Instruction> {
+    if (instruction.do !== "follow") return instruction;
+    return { do: "follow", peer: await this.#known(instruction.peer) };
+  }
+
+  /** How a peer can be reached is known best here, if it is known. */
+  async #known(peer: Peer): Promise<Peer> {
+    return await this.#options.messenger.describe(peer.id).catch(() => undefined) ?? peer;
+  }
+
+  /** This node as a parent. Who is sent here has asked here, and knows the addresses. */
+  get #self(): Peer {
+    return { id: this.#options.messenger.self.id, addresses: [], registryPort: 1 };
+  }
+
+  /** Undefined if there is no answer in time. */
+  async #question(id: string, question: unknown, signal: AbortSignal): Promise<unknown> {
+    const { messenger } = this.#options;
+    return await this.#within(ASK_MS, signal, (bounded) => messenger.ask(id, question, bounded));
+  }
+
+  /** Undefined if work fails, or is not done in time. */
+  async #within<T>(
+    ms: number,
+    signal: AbortSignal,
+    work: (bounded: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    const over = new AbortController();
+    const bounded = AbortSignal.any([signal, over.signal]);
+    void this.#options.sleep(ms, bounded).then(() => over.abort());
+    try {
+      return await abortable(work(bounded), bounded);
+    } catch {
+      return undefined;
+    } finally {
+      over.abort();
+    }
+  }
+
+  #isHeard(id: string): boolean {
+    return this.#options.now() - (this.#silent.get(id) ?? -Infinity) >= SILENT_TTL_MS;
+  }
+
+  /** Somebody who does not answer is not asked for a while. */
+  #ignore(id: string): void {
+    this.#silent.delete(id);
+    this.#silent.set(id, this.#options.now());
+    if (this.#silent.size > MAX_SILENT) this.#silent.delete(this.#silent.keys().next().value!);
+  }
+}
