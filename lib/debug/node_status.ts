@@ -5,6 +5,7 @@
  * @module
  */
 import type { LostPeer, Peer } from "../routing/router.ts";
+import type { Download } from "../share/messages.ts";
 
 /** Path of a {@linkcode NodeStatus}. */
 export const STATUS_PATH = "/debug/status";
@@ -70,6 +71,16 @@ export interface NodeStatus {
   readonly settings: NodeSettings;
 }
 
+/** A content that containerd is getting. */
+export interface LocalDownload {
+  /** Bytes that are there. */
+  readonly offset: number;
+  /** Size of the content in bytes. */
+  readonly total: number;
+  /** Where it comes from, if this process was asked for it: an upstream registry, or a peer, by its identity. */
+  readonly from?: "upstream" | { readonly peer: string };
+}
+
 /** Who has a content. */
 export interface Location {
   readonly key: string;
@@ -81,8 +92,17 @@ export interface Location {
     readonly size?: number;
     /** Why the store cannot tell. */
     readonly failure?: string;
+    /** What containerd has of it so far, while it gets it. */
+    readonly download?: LocalDownload;
+    /**
+     * All that containerd is getting, for a tag that is not known: containerd tells what it stands for at the end of the
+     * pull.
+     */
+    readonly downloads?: readonly (LocalDownload & { readonly digest: string })[];
   };
   readonly peers: readonly Peer[];
+  /** Peers that are getting it; undefined where downloads in progress are not shared, or the key is a tag. */
+  readonly downloads?: readonly Download[];
   /** False if there may be more peers: time or the bound on their number ended the search. */
   readonly complete: boolean;
   readonly milliseconds: number;

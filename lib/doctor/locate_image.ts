@@ -89,7 +89,7 @@ export async function locateImage(
     found.push(await locatePart({ kind: "tag", path }, parts));
     digest = (await askMirror(path, "HEAD", parts)).headers.get("docker-content-digest") ??
       undefined;
-    if (digest === undefined) return done("nobody here knows what the tag stands for");
+    if (digest === undefined) return done(await unknownTag(path.key, parts));
   }
   let next: ManifestChild | undefined = childOf(digest);
   while (next !== undefined) {
@@ -173,6 +173,23 @@ function askMirror(
   return node.registry(formatDistributionPath(path), { method, headers, signal });
 }
 
+/** Which image a download belongs to is known when the pull has ended; until then all of them are told. */
+async function unknownTag(key: string, { node, signal }: LocateImageParts): Promise<string> {
+  const { local: { downloads = [] } } = await node.locate(key, signal);
+  const unknown = "nobody here knows what the tag stands for";
+  if (downloads.length === 0) return unknown;
+  const list = downloads.map(({ digest, offset, total, from }) => {
+    const source = from === undefined
+      ? ""
+      : from === "upstream"
+      ? `, from ${from}`
+      : ", from a peer";
+    return `  ${shortDigest(digest)}  ${portion(offset, total)}${source}`;
+  });
+  return [`${unknown}, before its first pull has ended; containerd is getting now:`, ...list]
+    .join("\n");
+}
+
 /** Only what is to be had is asked for: a GET for what nobody has makes the mirror announce that containerd gets it. */
 async function fetchManifest(path: DistributionPath, parts: LocateImageParts): Promise<HttpAnswer> {
   const head = await askMirror(path, "HEAD", parts);
@@ -240,7 +257,7 @@ function progressOf(
   const others = downloads.map(({ peer, state, offset, total }) => {
     const where = hostAndPort(peer.addresses[0] ?? "?", peer.registryPort);
     const from = state === "fetching" ? "upstream" : "a peer";
-    return `${where} has ${share(offset, total)} of it so far, from ${from}`;
+    return `${where} has ${portion(offset, total)} so far, from ${from}`;
   });
   if (download === undefined) {
     const [best] = downloads;
@@ -255,12 +272,12 @@ function progressOf(
     : parent === undefined
     ? `peer ${from.peer}`
     : `peer ${hostAndPort(parent.addresses[0] ?? "?", parent.registryPort)}`;
-  const here = `this node's containerd has ${share(offset, total)} of it so far`;
+  const here = `this node's containerd has ${portion(offset, total)} so far`;
   const why = source === undefined ? here : `${here}, from ${source}`;
   return { why: [why, ...others.slice(0, MAX_SHOWN)].join("; "), done: offset };
 }
 
-function share(offset: number, total: number | undefined): string {
+function portion(offset: number, total: number | undefined): string {
   if (total === undefined || total === 0) return formatBytes(offset);
   const percent = Math.floor(100 * offset / total);
   return `${formatBytes(offset)} of ${formatBytes(total)} (${percent} %)`;
@@ -275,7 +292,7 @@ function share(offset: number, total: number | undefined): string {
 export function formatImageReport(report: ImageReport): string {
   const rows = report.parts.map((part) => [
     part.kind,
-    part.key.replace(/^(sha\d+:[0-9a-f]{12})[0-9a-f]+$/, "$1…"),
+    shortDigest(part.key),
     part.platform ?? "",
     part.size === undefined ? "" : formatBytes(part.size),
     part.from,
@@ -291,6 +308,10 @@ export function formatImageReport(report: ImageReport): string {
     ...[...remedies].filter((remedy) => remedy !== undefined).map((text) => `remedy: ${text}`),
     "",
   ].join("\n");
+}
+
+function shortDigest(key: string): string {
+  return key.replace(/^(sha\d+:[0-9a-f]{12})[0-9a-f]+$/, "$1…");
 }
 
 const MAX_SHOWN = 8;

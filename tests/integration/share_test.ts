@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { type ClusterNode, type PushedImage, TestCluster } from "./harness/cluster.ts";
+import { doctorOn } from "./harness/doctor.ts";
 import { bytesSent } from "./harness/network.ts";
 import { eventually } from "./harness/process.ts";
 import { REQUIRES_TEST_BED } from "./harness/requirements.ts";
@@ -27,14 +28,17 @@ interface Herd extends AsyncDisposable {
   sent(): Promise<number>;
 }
 
-async function startHerd(env: Record<string, string> = {}): Promise<Herd> {
+async function startHerd(
+  env: Record<string, string> = {},
+  upstreamRate = UPSTREAM_RATE,
+): Promise<Herd> {
   await using stack = new AsyncDisposableStack();
   const cluster = stack.use(
     await TestCluster.start({ nodes: 3, env: { MIRROR_RESOLVE_TIMEOUT: "50ms", ...env } }),
   );
   const image = await cluster.push({ layers: [LAYER] });
   const { node } = cluster.upstream;
-  await cluster.network.limitRate(node, UPSTREAM_RATE);
+  await cluster.network.limitRate(node, upstreamRate);
   await cluster.forget();
   const before = await bytesSent(node);
   const owned = stack.move();
@@ -138,5 +142,48 @@ Deno.test({
     assert.deepEqual(others, [expected, expected]);
     const sent = await herd.sent();
     assert(sent < NEARLY_THREE_COPIES, `upstream sent ${sent} bytes`);
+  },
+});
+
+Deno.test({
+  name:
+    "doctor shows a layer that is on its way, on the node that gets it and on one that does not",
+  ...REQUIRES_TEST_BED,
+  async fn() {
+    // Slow enough for a doctor that takes seconds to start.
+    await using herd = await startHerd({}, LAYER / 30);
+    const { cluster, image } = herd;
+    const [node, other] = cluster.nodes;
+    const pull = node!.cri.pullImage(image.reference);
+    pull.catch(() => {}); // Observed at the end; a failed look before it ends the cluster first.
+    const tagged = async () => (await doctorOn(node!, [image.reference])).image?.incomplete;
+    const told = await eventually("the doctor lists the downloads", async () => {
+      const text = await tagged();
+      return text?.includes("of 50.0 MB") ? text : undefined;
+    });
+    assert.match(told, /before its first pull has ended; containerd is getting now:/);
+    // By digest, for what the tag stands for becomes known at the end.
+    const byDigest = image.reference.replace(/:[^:/]+$/, `@${image.digest}`);
+    const layerAt = async (where: ClusterNode) => {
+      const { image: report } = await doctorOn(where, [byDigest]);
+      const layer = report?.parts.find(({ key }) => key === image.layers[0]);
+      return layer?.from === "in progress" ? layer : undefined;
+    };
+    const here = await eventually("the doctor sees the download here", () => layerAt(node!));
+    assert.match(
+      here.why,
+      /^this node's containerd has .+ of 50\.0 MB \(\d+ %\) so far, from upstream/,
+    );
+    assert(here.done! > 0 && here.done! < LAYER, String(here.done));
+    // What others know is what was reported last.
+    const there = await eventually("the doctor sees it from elsewhere", async () => {
+      const layer = await layerAt(other!);
+      return layer?.why.includes("MB of") ? layer : undefined;
+    });
+    const address = `${node!.containerd.node.ip}:`;
+    assert(there.why.startsWith(address), there.why);
+    assert.match(there.why, /MB of 50\.0 MB \(\d+ %\) so far, from upstream/);
+    await cluster.network.limitRate(cluster.upstream.node, LAYER);
+    assert.equal(await pull, image.config);
   },
 });

@@ -127,7 +127,12 @@ export class TestNetwork implements AsyncDisposable {
   async limitRate(node: NetworkNode, bytesPerSecond: number): Promise<void> {
     const rate = `${bytesPerSecond * 8}bit`;
     const shape = ["tbf", "rate", rate, "burst", "128kb", "latency", "200ms"];
-    await run("tc", "-n", node.namespace, "qdisc", "add", "dev", "eth0", "root", ...shape);
+    await run("tc", "-n", node.namespace, "qdisc", "replace", "dev", "eth0", "root", ...shape);
+  }
+
+  /** Ends {@linkcode limitRate}. */
+  async unlimitRate(node: NetworkNode): Promise<void> {
+    await run("tc", "-n", node.namespace, "qdisc", "del", "dev", "eth0", "root");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

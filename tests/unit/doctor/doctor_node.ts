@@ -5,6 +5,7 @@
  */
 import { Activity } from "../../../lib/debug/activity.ts";
 import { debugRoutes } from "../../../lib/debug/debug_routes.ts";
+import type { SharedDownloads } from "../../../lib/debug/locate.ts";
 import type { NodeSettings } from "../../../lib/debug/node_status.ts";
 import type { CheckContext } from "../../../lib/doctor/check.ts";
 import { askHttp } from "../../../lib/doctor/http_asker.ts";
@@ -51,11 +52,15 @@ export interface DoctorNode extends AsyncDisposable {
 /**
  * Starts a node.
  *
- * @param options What is not as usual; `hasDebug` false leaves the debug endpoints out.
+ * @param options What is not as usual; `hasDebug` false leaves the debug endpoints out, `shared` is what is known of
+ * downloads in progress.
  * @returns The node.
  */
 export async function startDoctorNode(
-  options: RegistryNodeOptions & { readonly hasDebug?: boolean } = {},
+  options: RegistryNodeOptions & {
+    readonly hasDebug?: boolean;
+    readonly shared?: SharedDownloads;
+  } = {},
 ): Promise<DoctorNode> {
   const node = await startRegistryNode(options);
   const { network, peer, store } = node;
@@ -73,6 +78,7 @@ export async function startDoctorNode(
     version: "1.2.3",
     store,
     router,
+    ...(options.shared === undefined ? {} : { sharing: options.shared }),
     activity,
     uploads: () => ({ active: 1, most: 64, bytesPerSecond: 0 }),
     downloads: () => ({ active: 0, most: 0, bytesPerSecond: 0 }),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { SharedDownloads } from "../../../lib/debug/locate.ts";
 import {
   formatImageReport,
   type ImageReport,
@@ -8,6 +9,9 @@ import { sha256Digest } from "../../../lib/oci/digest.ts";
 import { createFilter, type FilterOptions } from "../../../lib/oci/filter.ts";
 import { normalizeReference } from "../../../lib/oci/reference.ts";
 import { MemoryNetwork, MemoryRouter } from "../../../lib/routing/memory_router.ts";
+import type { Download } from "../../../lib/share/messages.ts";
+import type { RoleView } from "../../../lib/share/participant.ts";
+import type { Ingest, Ingests } from "../../../lib/store/store.ts";
 import { makeContent, makeManifest, type TestContent } from "../support/content.ts";
 import { type DoctorNode, NEVER, startDoctorNode } from "./doctor_node.ts";
 
@@ -37,7 +41,7 @@ function indexOf(manifests: readonly (readonly [TestContent, object])[]): TestCo
 async function cluster(
   stack: AsyncDisposableStack,
   contents: readonly TestContent[],
-  options: { readonly authorization?: string } = {},
+  options: { readonly authorization?: string; readonly shared?: SharedDownloads } = {},
 ): Promise<{ asking: DoctorNode; having: DoctorNode }> {
   const network = new MemoryNetwork();
   const asking = stack.use(
@@ -135,6 +139,99 @@ Deno.test("locateImage() tells of peers that announce and do not deliver", async
   const { parts } = await look(asking, `docker.io/library/test@${MANIFEST.digest}`);
   assert.equal(parts[0]?.why, "1 peer has it, and none delivers");
   assert.equal(parts[0]?.from, "upstream");
+});
+
+const FETCHER = { id: "fetcher", addresses: ["10.0.0.2"], registryPort: 5000 };
+const FOLLOWER = { id: "follower", addresses: ["fd00::3"], registryPort: 5001 };
+
+/** Downloads of the layer: of a peer from upstream, and of another one from that. */
+function sharedLayer(role?: RoleView): SharedDownloads {
+  const downloads: Download[] = [
+    { peer: FETCHER, state: "fetching", offset: 1500, total: 3000 },
+    { peer: FOLLOWER, state: "following", offset: 1000 },
+  ];
+  return {
+    role: () => role,
+    look: (key) => Promise.resolve(key === LAYER.digest ? downloads : []),
+  };
+}
+
+/** Lets the node's containerd have some of the layer. */
+function isGetting({ node }: DoctorNode, offset: number): void {
+  const ingest: Ingest = {
+    digest: LAYER.digest,
+    offset,
+    total: 3000,
+    open: () => Promise.reject(new Error("nobody is to read it")),
+  };
+  const ingests: Ingests = {
+    list: () => Promise.resolve([ingest]),
+    find: (digest) => Promise.resolve(digest === LAYER.digest ? ingest : undefined),
+    watch: () => {},
+  };
+  Object.assign(node.store, { ingests });
+}
+
+Deno.test("locateImage() shows what peers are getting just now, how far they are, and from where", async () => {
+  await using stack = new AsyncDisposableStack();
+  const shared = sharedLayer();
+  const { asking } = await cluster(stack, [INDEX, MANIFEST, CONFIG], { shared });
+  const { parts } = await look(asking);
+  const layer = parts.at(-1);
+  assert.equal(layer?.from, "in progress");
+  assert.equal(layer.done, 1500);
+  assert.equal(layer.size, 3000);
+  assert.equal(
+    layer.why,
+    "10.0.0.2:5000 has 1.5 kB of 3.0 kB (50 %) so far, from upstream; " +
+      "[fd00::3]:5001 has 1.0 kB so far, from a peer",
+  );
+  assert.equal(parts.find(({ key }) => key === OTHER.digest)?.from, "upstream");
+});
+
+Deno.test("locateImage() shows what this node's containerd is getting just now, and from whom", async () => {
+  const sources: readonly [RoleView | undefined, string][] = [
+    [{ state: "fetching" }, ", from upstream"],
+    [{ state: "following", parent: "fetcher" }, ", from peer 10.0.0.2:5000"],
+    [{ state: "following", parent: "unknown" }, ", from peer unknown"],
+    [undefined, ""],
+  ];
+  for (const [role, source] of sources) {
+    await using stack = new AsyncDisposableStack();
+    const shared = sharedLayer(role);
+    const { asking } = await cluster(stack, [INDEX, MANIFEST, CONFIG], { shared });
+    isGetting(asking, 900);
+    const report = await look(asking);
+    const layer = report.parts.at(-1);
+    assert.deepEqual([layer?.from, layer?.done], ["in progress", 900]);
+    const here = `this node's containerd has 900 B of 3.0 kB (30 %) so far${source}; 10.0.0.2`;
+    assert(layer?.why.startsWith(here), layer?.why ?? "no layer");
+    assert.match(formatImageReport(report), / in progress {2}this node's containerd has 900 B/);
+  }
+});
+
+Deno.test("locateImage() lists all downloads of this node where the tag is not known yet", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { asking } = await cluster(stack, [], { shared: sharedLayer({ state: "fetching" }) });
+  isGetting(asking, 900);
+  const { incomplete, parts } = await look(asking, "nginx");
+  assert.deepEqual(parts.map(({ kind, from }) => [kind, from]), [["tag", "upstream"]]);
+  const [first, second] = (incomplete ?? "").split("\n");
+  assert.match(first ?? "", /before its first pull has ended; containerd is getting now:$/);
+  const digest = LAYER.digest.slice(0, "sha256:".length + 12);
+  assert.equal(second, `  ${digest}…  900 B of 3.0 kB (30 %), from upstream`);
+});
+
+Deno.test("locateImage() leaves the mirror alone about a manifest that nobody has: a GET would announce a pull", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { asking } = await cluster(stack, [INDEX, OTHER]);
+  await look(asking);
+  const asked = asking.node.exchanges.map(({ method, path }) =>
+    `${method} ${path.split("/").at(-1)}`
+  );
+  assert(asked.includes(`HEAD ${MANIFEST.digest}`));
+  assert(!asked.includes(`GET ${MANIFEST.digest}`), asked.join("\n"));
+  assert(asked.includes(`GET ${INDEX.digest}`));
 });
 
 Deno.test("formatImageReport() is aligned, shortens digests and gives each remedy once", async () => {
