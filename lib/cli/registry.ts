@@ -118,19 +118,20 @@ export async function runRegistry(
     log,
     observer: activity,
   });
-  const syncing = new AbortController();
-  const routes = debugging?.routes({
-    version: VERSION,
-    ...(config.zone === undefined ? {} : { zone: config.zone }),
-    store,
-    router,
-    ...(sharing === undefined ? {} : { sharing }),
-    activity,
-    uploads: () => transferStatus(uploads, config.uploads),
-    downloads: () => transferStatus(downloads, config.downloads),
-    settings: nodeSettings(config),
-    now: () => performance.now(),
-  }, { mirror, filter, signal: syncing.signal });
+  const routes = config.debugWebEnabled
+    ? debugRoutes({
+      version: VERSION,
+      ...(config.zone === undefined ? {} : { zone: config.zone }),
+      store,
+      router,
+      ...(sharing === undefined ? {} : { sharing }),
+      activity,
+      uploads: () => transferStatus(uploads, config.uploads),
+      downloads: () => transferStatus(downloads, config.downloads),
+      settings: nodeSettings(config),
+      now: () => performance.now(),
+    })
+    : {};
   const metricsServer = new MetricsServer(metrics, log, routes);
   await metricsServer.listen(config.metricsAddr);
   stack.defer(() => metricsServer.close());
