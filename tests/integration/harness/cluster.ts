@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly program?: (number: number) => readonly string[];
   /** What is not to be as usual in the containerds. */
   readonly containerd?: ContainerdSettings;
+  /** Called with a node's folder before anything starts in it; what it yields is disposed when all of that has ended. */
+  readonly prepare?: (folder: string, number: number) => Promise<AsyncDisposable>;
 }
 
 /** An image in the upstream registry. */
@@ -77,6 +79,7 @@ export class TestCluster implements AsyncDisposable {
       const own = `${folder}/node-${number}`;
       await Deno.mkdir(own);
       if (options.credentials !== undefined) await writeCredentials(own, options.credentials);
+      if (options.prepare !== undefined) stack.use(await options.prepare(own, number));
       const containerd = stack.use(await ContainerdDaemon.start(node, own, options.containerd));
       const mirror = stack.use(
         await MirrorProcess.start(node, own, {

@@ -193,9 +193,15 @@ export class MirrorProcess implements AsyncDisposable {
     return this.#process?.isRunning ?? false;
   }
 
+  /** ID of what runs now, or ran last. */
+  get pid(): number {
+    if (this.#process === undefined) throw new Error("it has not been started");
+    return this.#process.pid;
+  }
+
   /** Most memory that it has taken so far, in MiB. */
   async peakMemory(): Promise<number> {
-    const status = await Deno.readTextFile(`/proc/${this.#process?.pid}/status`);
+    const status = await Deno.readTextFile(`/proc/${this.pid}/status`);
     return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
   }
 

@@ -19,6 +19,9 @@ export interface NetworkNode {
 /** Where `ip netns exec` takes a namespace's own files from, in place of those in `/etc`. */
 const NETNS_FILES = "/etc/netns";
 
+/** Hardware address that nobody has. */
+const NOBODY = "02:00:00:00:00:01";
+
 /** Arguments that run a command inside of a node. */
 export function inside(node: NetworkNode, ...command: string[]): string[] {
   return ["netns", "exec", node.namespace, ...command];
@@ -40,6 +43,8 @@ export class TestNetwork implements AsyncDisposable {
   readonly #prefix = `kagami-${Deno.pid}-${networks++}`;
   readonly #bridge = `${this.#prefix}-bridge`;
   readonly #namespaces: string[] = [];
+  /** Where the nodes' cables end at the bridge, by namespace. */
+  readonly #ports = new Map<string, string>();
   readonly #hasIpv4: boolean;
 
   private constructor(hasIpv4: boolean) {
@@ -69,6 +74,7 @@ export class TestNetwork implements AsyncDisposable {
     const node = { name, namespace, ip: this.#hasIpv4 ? `10.99.0.${number}` : `[${ipv6}]`, ipv6 };
     await this.#addNamespace(namespace);
     const port = `v${number}`;
+    this.#ports.set(namespace, port);
     await run(
       ...["ip", "-n", this.#bridge, "link", "add", port, "type", "veth"] as const,
       ...["peer", "name", "eth0", "netns", namespace],
@@ -121,6 +127,24 @@ export class TestNetwork implements AsyncDisposable {
   /** Cuts a node off, or joins it again. */
   async setLink(node: NetworkNode, state: "up" | "down"): Promise<void> {
     await run("ip", "-n", node.namespace, "link", "set", "eth0", state);
+  }
+
+  /** Pulls a node's cable out, or puts it back: it keeps its addresses and routes, but nothing gets through. */
+  async setCable(node: NetworkNode, state: "up" | "down"): Promise<void> {
+    await run("ip", "-n", this.#bridge, "link", "set", this.#ports.get(node.namespace)!, state);
+  }
+
+  /** Lets packets between two nodes get lost, or lets them through again. Others still reach both of them. */
+  async setSplit(one: NetworkNode, two: NetworkNode, isSplit: boolean): Promise<void> {
+    for (const [from, to] of [[one, two], [two, one]] as const) {
+      for (const ip of new Set([to.ip, to.ipv6])) {
+        const neighbour = [ip.replace(/[\[\]]/g, ""), "dev", "eth0"];
+        const change = isSplit
+          ? ["replace", ...neighbour, "lladdr", NOBODY, "nud", "permanent"]
+          : ["del", ...neighbour];
+        await run("ip", "-n", from.namespace, "neigh", ...change);
+      }
+    }
   }
 
   /** Limits what a node sends, in bytes per second. */
