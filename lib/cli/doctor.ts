@@ -17,6 +17,7 @@ import { asError, UnavailableError } from "../errors.ts";
 import { createFilter } from "../oci/filter.ts";
 import { normalizeReference } from "../oci/reference.ts";
 import type { Logger } from "../observability/logger.ts";
+import { NODE_PLATFORM } from "../oci/platform.ts";
 import { basicAuthorization } from "../registry/basic_auth.ts";
 import { loadCredentials } from "../registry/load_credentials.ts";
 import { ContainerdClient } from "../store/containerd/containerd_client.ts";
@@ -63,7 +64,7 @@ export async function runDoctor(
         node: context.node,
         filter: createFilter(context.settings),
         ...(context.authorization === undefined ? {} : { authorization: context.authorization }),
-        platform: `linux/${Deno.build.arch === "aarch64" ? "arm64" : "amd64"}`,
+        platform: NODE_PLATFORM,
         signal,
       });
     }

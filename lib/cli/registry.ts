@@ -10,7 +10,6 @@ import type {
   TransferConfig,
 } from "../config/config.ts";
 import { Activity } from "../debug/activity.ts";
-import { debugRoutes } from "../debug/debug_routes.ts";
 import type { NodeSettings, TransferStatus } from "../debug/node_status.ts";
 import { createFilter } from "../oci/filter.ts";
 import { TransferLimits } from "../net/transfer_limits.ts";
@@ -38,6 +37,7 @@ import { ConnectionPool } from "../transfer/connection_pool.ts";
 import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
+import { Debugging } from "./debugging.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
 
@@ -52,10 +52,12 @@ import { createServiceMetrics } from "./service_metrics.ts";
  */
 export async function runRegistry(
   config: RegistryConfig,
-  log: Logger,
+  ownLog: Logger,
   signal: AbortSignal,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
+  const debugging = config.debugWebEnabled ? new Debugging() : undefined;
+  const log = debugging?.observed(ownLog) ?? ownLog;
   const credentials = await loadCredentials(config.basicAuthDir);
   const filter = createFilter(config);
   const metrics = createMetrics();
@@ -81,7 +83,7 @@ export async function runRegistry(
   });
   stack.defer(() => store.close());
 
-  const activity = new Activity(events.observer);
+  const activity = new Activity(debugging?.observer(events.observer) ?? events.observer);
   const uploads = new TransferLimits(config.uploads);
   const downloads = new TransferLimits(config.downloads);
   const pool = stack.use(new ConnectionPool());
@@ -96,7 +98,7 @@ export async function runRegistry(
     resolveTimeoutMs: config.resolveTimeoutMs,
     resolveRetries: config.resolveRetries,
     log,
-    events: events.mirrorEvents,
+    events: debugging?.mirrorEvents(events.mirrorEvents) ?? events.mirrorEvents,
   });
   const sharing = config.sharesInProgress
     ? createSharing(store, router.messenger, log, events.shareEvents)
@@ -118,33 +120,35 @@ export async function runRegistry(
     log,
     observer: activity,
   });
-  const routes = config.debugWebEnabled
-    ? debugRoutes({
-      version: VERSION,
-      ...(config.zone === undefined ? {} : { zone: config.zone }),
-      store,
-      router,
-      ...(sharing === undefined ? {} : { sharing }),
-      activity,
-      uploads: () => transferStatus(uploads, config.uploads),
-      downloads: () => transferStatus(downloads, config.downloads),
-      settings: nodeSettings(config),
-      now: () => performance.now(),
-    })
-    : {};
+  const syncing = new AbortController();
+  const routes = debugging?.routes({
+    version: VERSION,
+    ...(config.zone === undefined ? {} : { zone: config.zone }),
+    store,
+    router,
+    ...(sharing === undefined ? {} : { sharing }),
+    activity,
+    uploads: () => transferStatus(uploads, config.uploads),
+    downloads: () => transferStatus(downloads, config.downloads),
+    settings: nodeSettings(config),
+    now: () => performance.now(),
+  }, { mirror, filter, signal: syncing.signal });
   const metricsServer = new MetricsServer(metrics, log, routes);
   await metricsServer.listen(config.metricsAddr);
   stack.defer(() => metricsServer.close());
   const registryPort = await server.listen(config.registryAddr);
 
-  const syncing = new AbortController();
   const onAdvertised = (counts: AdvertisedCounts) => {
     events.advertised(counts);
     activity.setAdvertised(counts);
   };
   const sync = new Sync({ store, router, filter, log, onAdvertised });
   store.ingests.watch(() => sharing?.wake(), syncing.signal);
-  const running = Promise.all([sync.run(syncing.signal), sharing?.run(syncing.signal)]);
+  const running = Promise.all([
+    sync.run(syncing.signal),
+    sharing?.run(syncing.signal),
+    debugging?.run(syncing.signal),
+  ]);
   stack.defer(async () => {
     syncing.abort();
     await running;

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { TransferProgress } from "../net/transfer_progress.ts";
+import type { RegistryAnswer } from "../registry/messages.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import type { AdvertisedCounts } from "../sync/sync.ts";
 import type { NodeStatus } from "./node_status.ts";
@@ -52,6 +54,11 @@ export class Activity implements ExchangeObserver {
   started(handler: string): void {
     if (!PROBES.has(handler)) this.#requests += 1;
     this.#next.started(handler);
+  }
+
+  /** @inheritdoc */
+  sending(answer: RegistryAnswer, client: string): TransferProgress | undefined {
+    return this.#next.sending?.(answer, client);
   }
 
   /** @inheritdoc */

@@ -46,7 +46,12 @@ export function debugRoutes(parts: DebugParts): Record<string, Route> {
   };
 }
 
-function json(status: number, value: object): RouteAnswer {
+/**
+ * @param status Status code.
+ * @param value What is told.
+ * @returns The answer.
+ */
+export function json(status: number, value: object): RouteAnswer {
   return { status, contentType: "application/json", text: JSON.stringify(value) + "\n" };
 }
 
@@ -59,7 +64,14 @@ function isKey(text: string): boolean {
   }
 }
 
-async function nodeStatus(parts: DebugParts, startedAt: number): Promise<NodeStatus> {
+/**
+ * Looks at the node.
+ *
+ * @param parts The running service.
+ * @param startedAt When it was started.
+ * @returns Its state.
+ */
+export async function nodeStatus(parts: DebugParts, startedAt: number): Promise<NodeStatus> {
   const { version, zone, store, router, activity, settings, now } = parts;
   const [storeStatus, routerStatus] = await Promise.all([store.status(), router.status()]);
   const { advertised } = activity;

@@ -9,6 +9,7 @@ import { type DistributionPath, formatDistributionPath } from "../oci/distributi
 import type { ReferenceFilter } from "../oci/filter.ts";
 import { type ManifestChild, parseManifest } from "../oci/manifest.ts";
 import { isIndexMediaType, MANIFEST_MEDIA_TYPES } from "../oci/media_types.ts";
+import { isForPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, referenceKey } from "../oci/reference.ts";
 import { SOURCE_HEADER } from "../registry/messages.ts";
 import { hostAndPort } from "../transfer/http_client.ts";
@@ -103,7 +104,7 @@ export async function locateImage(
     );
     if (manifest === undefined) return done("the manifest is not to be had here");
     const { children } = manifest;
-    next = isIndex ? children.find((child) => isFor(child, parts.platform)) : undefined;
+    next = isIndex ? children.find((child) => isForPlatform(child, parts.platform)) : undefined;
     const others = children.filter((child) => child !== next);
     const rest = others.map((child, index): Wanted => ({
       kind: isIndex ? "manifest" : index === 0 ? "config" : "layer",
@@ -143,10 +144,6 @@ function sizeOf(child: ManifestChild, bytes: Uint8Array, status: number): { size
 
 function platformOf({ platform }: ManifestChild): { platform?: string } {
   return platform === undefined ? {} : { platform };
-}
-
-function isFor({ platform }: ManifestChild, wanted: string): boolean {
-  return platform === wanted || platform?.startsWith(`${wanted}/`) === true;
 }
 
 async function locateAll(

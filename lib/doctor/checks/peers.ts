@@ -8,12 +8,10 @@ import { hostAndPort } from "../../transfer/http_client.ts";
 import type { Check } from "../check.ts";
 import { type Finding, reporter } from "../finding.ts";
 import type { HttpAsker } from "../http_asker.ts";
+import { isOnlyNode } from "../problems.ts";
 
 /** Most peers that are asked. */
 export const MAX_PEERS_ASKED = 64;
-
-/** How the router says that it is the only node, not that it found none. */
-const ALONE = "no other nodes";
 
 const peers = reporter("peers");
 
@@ -30,9 +28,8 @@ export const peersCheck: Check = {
       )
     );
     if (status.peers.length === 0) {
-      // A node that others start from has nobody to ask once it has lost them all.
-      const isAlone = status.router.detail === ALONE && lost.length === 0;
-      const none = peers.found(isAlone ? "peers-alone" : "peers-none", status.router.detail);
+      const code = isOnlyNode(status) ? "peers-alone" : "peers-none";
+      const none = peers.found(code, status.router.detail);
       return [none, ...lost];
     }
     const asked = status.peers.slice(0, MAX_PEERS_ASKED);
