@@ -66,7 +66,8 @@ export interface Router {
 
   /**
    * Announces that this node has the keys, and keeps them announced until {@linkcode withdraw}. Returns once
-   * the keys are recorded; telling the network may go on in the background.
+   * the keys are recorded; telling the network may go on in the background. The first call names all keys that the
+   * node has then, be it none: others forget what it announced before it was restarted.
    */
   advertise(keys: readonly string[]): Promise<void>;
 

@@ -66,6 +66,7 @@ export class Sync {
   readonly #now: () => number;
   readonly #sleep: Sleep;
   #advertised = new Set<string>();
+  #hasAdvertised = false;
   #lastFailure: string | undefined;
   #dirty = Promise.withResolvers<void>();
 
@@ -142,7 +143,9 @@ export class Sync {
       const added = [...keys].filter((key) => !this.#advertised.has(key));
       const gone = [...this.#advertised].filter((key) => !keys.has(key));
       if (gone.length > 0) await router.withdraw(gone);
-      if (added.length > 0) await router.advertise(added);
+      // The first time even if there is nothing: what was announced before a restart may be gone.
+      if (added.length > 0 || !this.#hasAdvertised) await router.advertise(added);
+      this.#hasAdvertised = true;
       this.#advertised = keys;
       if (added.length > 0 || gone.length > 0) {
         log.debug("advertised state changed", {

@@ -1,6 +1,7 @@
 /**
  * Takes announcements in place of kad-dht's own handler, which writes the announcing peer's addresses to the peer store
- * with each of them: thousands of times the same, under a lock, at half of the whole cost.
+ * with each of them: thousands of times the same, under a lock, at half of the whole cost. Takes withdrawals as well,
+ * which kad-dht does not know.
  *
  * @module
  */
@@ -9,6 +10,7 @@ import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import type { MessageHandler } from "./dht.ts";
 import type { DhtMessage } from "./dht_message.ts";
 import { digestOf } from "./provider_key.ts";
+import { markOf } from "./telling.ts";
 
 /** Addresses that a peer tells again are written again after this time, in milliseconds, should they have been lost. */
 export const ADDRESSES_TTL_MS = 60_000;
@@ -26,6 +28,12 @@ export const MAX_TOLD_PEERS = 4096;
 export interface AddProviderHandlerOptions {
   /** Takes a record: sha2-256 digest of a key's text, and the text of the provider's peer ID. */
   put(digest: Uint8Array, peer: string): void;
+  /** Takes a record back. */
+  remove(digest: Uint8Array, peer: string): void;
+  /** A peer begins to tell all keys that it has. */
+  begins(peer: string): void;
+  /** It has told all of them. */
+  ends(peer: string): void;
   /** Notes where a peer is. */
   merge(peer: PeerId, multiaddrs: Multiaddr[]): Promise<unknown>;
   /** Monotonic clock in milliseconds. */
@@ -50,8 +58,8 @@ export class AddProviderHandler implements MessageHandler {
   }
 
   /**
-   * Handles one message. Providers other than the sender, and such without usable addresses, are ignored, and so are keys
-   * that neither Kagami nor Spegel make.
+   * Handles one message. A provider without addresses withdraws the key. Providers other than the sender, and such without
+   * usable addresses, are ignored, and so are keys that neither Kagami nor Spegel make.
    *
    * @param sender Who sent it.
    * @param message The message.
@@ -65,6 +73,10 @@ export class AddProviderHandler implements MessageHandler {
     const own = sender.toMultihash().bytes;
     for (const { id, multiaddrs } of message.providers) {
       if (!equal(id, own)) continue;
+      if (multiaddrs.length === 0) {
+        this.#withdraw(digest, sender.toString());
+        continue;
+      }
       const addresses = multiaddrs.filter(({ length }) => length <= MAX_TOLD_ADDRESS_BYTES)
         .slice(0, MAX_TOLD_ADDRESSES);
       const peer = sender.toString();
@@ -72,6 +84,12 @@ export class AddProviderHandler implements MessageHandler {
       if (await this.#note(sender, peer, addresses)) this.#options.put(digest, peer);
     }
     return undefined;
+  }
+
+  #withdraw(digest: Uint8Array, peer: string): void {
+    const mark = markOf(digest);
+    if (mark === undefined) this.#options.remove(digest, peer);
+    else this.#options[mark](peer);
   }
 
   /** @returns False if none of the addresses can be used. */

@@ -35,7 +35,7 @@ import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
 import { serveIncoming } from "./incoming_stream.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
 import { announceable, ipOf, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
-import { encodeProvider } from "./provider_message.ts";
+import { encodeFormerProvider, encodeProvider } from "./provider_message.ts";
 import { ProviderStreams } from "./provider_stream.ts";
 import { Publisher } from "./publisher.ts";
 import { RecordStore } from "./record_store.ts";
@@ -197,6 +197,9 @@ async function createNode(options: {
   const { rpc } = node.services.dht as unknown as Dht;
   rpc.handlers.ADD_PROVIDER = new AddProviderHandler({
     put: (digest, peer) => records.putProvider(digest, peer),
+    remove: (digest, peer) => records.removeProvider(digest, peer),
+    begins: (peer) => records.beginRound(peer),
+    ends: (peer) => records.endRound(peer),
     merge: (peer, multiaddrs) => node.peerStore.merge(peer, { multiaddrs }),
     now,
   });
@@ -261,12 +264,13 @@ class Libp2pRouter implements Router {
           this.#node.peerId.toMultihash().bytes,
           this.#node.getMultiaddrs().map((address) => withoutPeerId(address).bytes),
         ),
+      formerProvider: encodeFormerProvider(this.#node.peerId.toMultihash().bytes),
     });
     this.#publisher = new Publisher({
       network: {
         peers: () => this.#tablePeers(),
         closestPeers: (key, signal) => this.#closestPeers(key.multihash, signal),
-        send: (peer, keys, signal) => this.#streams.send(peer, keys, signal),
+        send: (peer, telling, signal) => this.#streams.send(peer, telling, signal),
       },
       log: parts.log,
       now: parts.now,

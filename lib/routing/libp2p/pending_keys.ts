@@ -13,6 +13,15 @@ export class PendingKeys {
   readonly #keys = new Map<string, ProviderKey>();
   /** Next one last. Holds keys that were taken out or replaced since. */
   readonly #order: ProviderKey[] = [];
+  /** How far the peer has been told all that there is, if that is what this is about. */
+  round: "due" | "begun" | undefined;
+
+  /**
+   * @param isComplete Whether these are to be all keys that there are.
+   */
+  constructor(isComplete = false) {
+    this.round = isComplete ? "due" : undefined;
+  }
 
   /** Number of keys, those that are being told included. */
   get size(): number {

@@ -84,6 +84,17 @@ export function encodeAddProvider(
 }
 
 /**
+ * Encodes who provides no longer: a provider without addresses. Kagami takes it for a withdrawal; go-libp2p-kad-dht and
+ * `@libp2p/kad-dht` ignore it.
+ *
+ * @param peerId Bytes of the peer ID's multihash. Must be the sender.
+ * @returns The field, for {@linkcode encodeAddProvider}.
+ */
+export function encodeFormerProvider(peerId: Uint8Array): ProviderField {
+  return encodeProvider(peerId, []);
+}
+
+/**
  * Encodes a PING, with its length before it. Receivers answer it after the messages before it on the stream.
  *
  * @returns The message.

@@ -140,11 +140,21 @@ export class ProviderRecords {
    * @param time The time.
    */
   deleteBefore(time: number): void {
-    for (const { index } of [...this.#peers.values()]) {
-      for (const record of items(this.#byPeer, index)) {
-        if (this.#storedAt[record]! >= time) break; // And so are all that were announced later.
-        this.#remove(record);
-      }
+    for (const peer of [...this.#peers.keys()]) this.deleteOf(peer, time);
+  }
+
+  /**
+   * Removes records of one peer that were announced before a time.
+   *
+   * @param peer Text of the peer ID.
+   * @param time The time.
+   */
+  deleteOf(peer: string, time: number): void {
+    const known = this.#peers.get(peer);
+    if (known === undefined) return;
+    for (const record of items(this.#byPeer, known.index)) {
+      if (this.#storedAt[record]! >= time) return; // And so are all that were announced later.
+      this.#remove(record);
     }
   }
 

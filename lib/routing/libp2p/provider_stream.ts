@@ -8,7 +8,7 @@ import { type LengthPrefixedStream, lpStream } from "@libp2p/utils";
 import { concatenate } from "../../concatenate.ts";
 import { PeerError } from "../../errors.ts";
 import { encodeAddProvider, encodePing, type ProviderField } from "./provider_message.ts";
-import type { ProviderKey } from "./provider_key.ts";
+import { BEGINNING, END, type Telling } from "./telling.ts";
 
 /**
  * A stream without messages is closed after this time: less than the 10 s after which `@libp2p/kad-dht` resets it
@@ -33,6 +33,8 @@ export interface ProviderStreamsOptions {
   readonly open: OpenStream;
   /** This node as the provider, with its addresses as they are now. */
   readonly provider: () => ProviderField;
+  /** This node as one that provides no longer. */
+  readonly formerProvider: ProviderField;
   /** Default {@linkcode ACKNOWLEDGE_MILLISECONDS}. */
   readonly acknowledgeMilliseconds?: number;
 }
@@ -50,24 +52,24 @@ export class ProviderStreams {
   }
 
   /**
-   * Announces keys to a peer, and waits until the peer has handled them.
+   * Tells a peer a batch, and waits until the peer has handled it.
    *
    * @param peer Text of the peer ID.
-   * @param keys What this node provides.
+   * @param telling What this node provides, and what no longer.
    * @param signal Ends it.
    * @throws {PeerError} If the peer did not take them in time.
    */
-  async send(peer: string, keys: readonly ProviderKey[], signal: AbortSignal): Promise<void> {
+  async send(peer: string, telling: Telling, signal: AbortSignal): Promise<void> {
     const kept = this.#kept.get(peer);
     if (kept !== undefined) {
       try {
-        return await this.#exchange(peer, kept, keys, signal);
+        return await this.#exchange(peer, kept, telling, signal);
       } catch (error) {
         // The peer may have closed the stream meanwhile; a fresh one decides.
         if (signal.aborted) throw error;
       }
     }
-    await this.#exchange(peer, await this.#openStream(peer, signal), keys, signal);
+    await this.#exchange(peer, await this.#openStream(peer, signal), telling, signal);
   }
 
   /** Closes all streams. */
@@ -87,13 +89,18 @@ export class ProviderStreams {
   async #exchange(
     peer: string,
     kept: KeptStream,
-    keys: readonly ProviderKey[],
+    telling: Telling,
     signal: AbortSignal,
   ): Promise<void> {
     clearTimeout(kept.idle);
-    const provider = this.#options.provider();
+    const { provider, formerProvider } = this.#options;
+    const { begins, announced, withdrawn, ends } = telling;
+    const own = provider();
+    const withdrawals = [...begins ? [BEGINNING] : [], ...withdrawn];
     const bytes = concatenate([
-      ...keys.map(({ multihash }) => encodeAddProvider(multihash, provider)),
+      ...withdrawals.map(({ multihash }) => encodeAddProvider(multihash, formerProvider)),
+      ...announced.map(({ multihash }) => encodeAddProvider(multihash, own)),
+      ...ends ? [encodeAddProvider(END.multihash, formerProvider)] : [],
       encodePing(),
     ]);
     await this.#bounded(peer, signal, async (bounded) => {

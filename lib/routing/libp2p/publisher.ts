@@ -3,7 +3,8 @@
  *
  * A key's record belongs on the peers closest to it. Up to {@linkcode REPLICATION} nodes these are all nodes, so that
  * each of them answers lookups from its own memory. In larger clusters keys are sorted by their place and the
- * closest peers are looked up once for a region of the keyspace. All records for a peer go over one stream.
+ * closest peers are looked up once for a region of the keyspace. All records for a peer go over one stream, and so do
+ * withdrawals.
  *
  * @module
  */
@@ -12,7 +13,8 @@ import { type Sleep, sleep } from "../../sleep.ts";
 import { REPLICATION } from "./dht.ts";
 import { closest, commonPrefixLength, isAmongClosest, type Positioned } from "./keyspace.ts";
 import { PendingKeys } from "./pending_keys.ts";
-import type { ProviderKey } from "./provider_key.ts";
+import { type ProviderKey, providerKey } from "./provider_key.ts";
+import type { Telling } from "./telling.ts";
 
 /**
  * A record is told again after this time at the latest, in milliseconds, as in Spegel: records of 19 minutes
@@ -50,8 +52,8 @@ export interface PublisherNetwork {
   peers(): readonly Positioned[];
   /** Walks the DHT to the peers closest to a key. */
   closestPeers(key: ProviderKey, signal: AbortSignal): Promise<readonly Positioned[]>;
-  /** Tells a peer the keys, and waits until it has taken them. */
-  send(peer: string, keys: readonly ProviderKey[], signal: AbortSignal): Promise<void>;
+  /** Tells a peer a batch, and waits until it has taken it. */
+  send(peer: string, telling: Telling, signal: AbortSignal): Promise<void>;
 }
 
 /** Options of {@linkcode Publisher}. */
@@ -86,6 +88,8 @@ export class Publisher {
   readonly #resting = new Set<string>();
   readonly #regions = new Map<string, { readonly peers: readonly Positioned[]; at: number }>();
   readonly #abort = new AbortController();
+  /** False until it is known who is to be told the first keys: before that nobody is to think that there are none. */
+  #knowsKeys = false;
   #locating: Promise<void> = Promise.resolve();
 
   /**
@@ -120,7 +124,7 @@ export class Publisher {
   /**
    * Announces keys from now on.
    *
-   * @param keys The keys.
+   * @param keys The keys; the first ones must be all that there are at that time, be it none.
    */
   add(keys: readonly ProviderKey[]): void {
     const added: OwnKey[] = [];
@@ -130,22 +134,33 @@ export class Publisher {
       added.push(own);
     }
     this.#publish(added);
+    this.#locating = this.#locating.then(() => {
+      this.#knowsKeys = true;
+      this.#send();
+    });
   }
 
   /**
-   * Announces keys no longer.
+   * Announces keys no longer, and tells so.
    *
    * @param keys The keys.
    */
   remove(keys: readonly string[]): void {
+    const withdrawn: ProviderKey[] = [];
     for (const text of keys) {
-      this.#keys.delete(text);
+      if (!this.#keys.delete(text)) continue;
       for (const pending of this.#pending.values()) pending.delete(text);
+      // Another object than the one that may be on its way to a peer as an announcement.
+      withdrawn.push(providerKey(text));
     }
+    if (withdrawn.length === 0) return;
+    this.#locating = this.#locating.then(() =>
+      this.#locate(withdrawn, (key) => !this.#keys.has(key.text))
+    );
   }
 
   /**
-   * Tells a peer that has come, or come back, what belongs there.
+   * Tells a peer that has come, or come back, all that belongs there, and that this is all.
    *
    * @param peer The peer.
    */
@@ -155,6 +170,8 @@ export class Publisher {
     const belongs = (key: ProviderKey) =>
       peers.length <= REPLICATION ||
       isAmongClosest(key.position, peer.position, peers, REPLICATION);
+    // Anew: what is on its way now is told before the beginning of this.
+    this.#pending.set(peer.id, new PendingKeys(true));
     for (const { key } of this.#keys.values()) {
       if (belongs(key)) this.#enqueue(peer.id, key);
     }
@@ -185,16 +202,21 @@ export class Publisher {
       own.dueAt = now() + REPUBLISH_MS * (1 - REPUBLISH_JITTER * random());
     }
     // One after the other, so that walks of one call serve the next.
-    this.#locating = this.#locating.then(() => this.#locate(keys.map((own) => own.key)));
+    this.#locating = this.#locating.then(() =>
+      this.#locate(keys.map((own) => own.key), (key) => this.#isOwn(key))
+    );
   }
 
-  /** Finds out which peers are to be told which keys. */
-  async #locate(keys: readonly ProviderKey[]): Promise<void> {
+  /** Finds out which peers are to be told which keys, as far as they still are when their peers are found. */
+  async #locate(
+    keys: readonly ProviderKey[],
+    isStill: (key: ProviderKey) => boolean,
+  ): Promise<void> {
     const peers = this.#options.network.peers();
     if (peers.length <= REPLICATION) {
-      const own = keys.filter((key) => this.#isOwn(key));
+      const still = keys.filter(isStill);
       for (const { id } of peers) {
-        for (const key of own) this.#enqueue(id, key);
+        for (const key of still) this.#enqueue(id, key);
       }
       this.#send();
       return;
@@ -205,7 +227,7 @@ export class Publisher {
       if (this.#abort.signal.aborted) return;
       const around = await this.#peersAround(region, regionKeys);
       for (const key of regionKeys) {
-        if (!this.#isOwn(key)) continue;
+        if (!isStill(key)) continue;
         for (const { id } of closest(key.position, around, REPLICATION)) this.#enqueue(id, key);
       }
       this.#send();
@@ -254,9 +276,14 @@ export class Publisher {
     for (const [peer, pending] of this.#pending) {
       if (this.#sending.size >= PUBLISH_CONCURRENCY || this.#abort.signal.aborted) return;
       if (this.#sending.has(peer) || this.#resting.has(peer)) continue;
-      if (pending.size > 0) void this.#sendBatch(peer, pending);
-      else this.#pending.delete(peer); // All that was left was withdrawn.
+      if (pending.size > 0 || this.#canEnd(pending)) void this.#sendBatch(peer, pending);
+      else if (pending.round === undefined) this.#pending.delete(peer); // Nothing is left.
     }
+  }
+
+  /** Whether a peer can be told that this is all, with what is left. */
+  #canEnd({ round }: PendingKeys): boolean {
+    return round !== undefined && this.#knowsKeys;
   }
 
   /** Tells a peer one batch. Then it is the next one's turn, so that new keys get to all peers soon. */
@@ -264,10 +291,16 @@ export class Publisher {
     const { network } = this.#options;
     this.#sending.add(peer);
     const batch = pending.take(BATCH_SIZE);
+    const announced = batch.filter((key) => this.#isOwn(key));
+    const withdrawn = batch.filter((key) => !this.#isOwn(key));
+    const begins = pending.round === "due";
+    const ends = this.#canEnd(pending) && pending.size === batch.length;
     let failure: unknown;
     try {
-      await network.send(peer, batch, this.#abort.signal);
+      await network.send(peer, { begins, announced, withdrawn, ends }, this.#abort.signal);
       pending.done(batch);
+      if (begins) pending.round = "begun";
+      if (ends) pending.round = undefined;
       this.#failures.delete(peer);
     } catch (error) {
       pending.putBack(batch);
@@ -277,7 +310,9 @@ export class Publisher {
     // The peer may have been removed meanwhile, and may even have come back.
     if (this.#pending.get(peer) === pending) {
       this.#pending.delete(peer);
-      const isLeft = failure === undefined ? pending.size > 0 : this.#rest(peer, failure);
+      const isLeft = failure === undefined
+        ? pending.size > 0 || pending.round !== undefined
+        : this.#rest(peer, failure);
       if (isLeft) this.#pending.set(peer, pending);
     }
     this.#send();

@@ -35,6 +35,9 @@ const SWEEP_MILLISECONDS = 60_000;
  */
 const EVICTED_SHARE = 1 / 64;
 
+/** Most nodes that may be telling all their keys at the same time; there are no more connections. */
+export const MAX_ROUNDS = 4096;
+
 const PROVIDER_PREFIX = "/dht/provider/";
 const PEER_PREFIX = "/peers/";
 /** Values that other nodes store by PUT_VALUE. Nothing in a cluster of mirrors does, and they may be of any size. */
@@ -69,6 +72,8 @@ export class RecordStore implements Datastore {
   /** Of other nodes. Keys other than of sha2-256, which nothing in a cluster of mirrors makes, are not held. */
   readonly #providers = new ProviderRecords();
   readonly #own = new Set<string>();
+  /** When nodes began to tell all their keys, of those that have not told all of them yet. */
+  readonly #rounds = new Map<string, number>();
   readonly #others = new Map<string, Uint8Array>();
   #sweptAt: number;
 
@@ -130,6 +135,39 @@ export class RecordStore implements Datastore {
     this.#providers.put(digest, peer, this.#now());
     if (this.#now() - this.#sweptAt >= SWEEP_MILLISECONDS) this.#sweep();
     if (this.#providers.size > this.#maxProviderRecords) this.#providers.deleteOldestOfGreatest();
+  }
+
+  /**
+   * Removes the record that another node provides a key.
+   *
+   * @param digest sha2-256 digest of the key's text.
+   * @param peer Text of the node's peer ID.
+   */
+  removeProvider(digest: Uint8Array, peer: string): void {
+    this.#providers.delete(digest, peer);
+  }
+
+  /**
+   * Another node begins to tell all keys that it provides.
+   *
+   * @param peer Text of the node's peer ID.
+   */
+  beginRound(peer: string): void {
+    this.#rounds.delete(peer);
+    this.#rounds.set(peer, this.#now());
+    const oldest = this.#rounds.keys().next();
+    if (this.#rounds.size > MAX_ROUNDS && !oldest.done) this.#rounds.delete(oldest.value);
+  }
+
+  /**
+   * Another node has told all keys that it provides: those that it told before are no longer among them.
+   *
+   * @param peer Text of the node's peer ID.
+   */
+  endRound(peer: string): void {
+    const beganAt = this.#rounds.get(peer);
+    if (beganAt !== undefined) this.#providers.deleteOf(peer, beganAt);
+    this.#rounds.delete(peer);
   }
 
   /** @inheritdoc */

@@ -7,6 +7,7 @@ import {
   MAX_TOLD_ADDRESSES,
 } from "../../../../lib/routing/libp2p/add_provider_handler.ts";
 import { digestOf, providerKey } from "../../../../lib/routing/libp2p/provider_key.ts";
+import { BEGINNING, END } from "../../../../lib/routing/libp2p/telling.ts";
 import { makePeerId } from "../../support/peer_ids.ts";
 
 const KEY = providerKey("docker.io/library/nginx:1.27").multihash;
@@ -19,6 +20,9 @@ function recording(options: { readonly merge?: () => Promise<void> } = {}) {
   const done: string[] = [];
   const handler = new AddProviderHandler({
     put: (digest, peer) => void done.push(`record ${digest.toHex()} ${peer}`),
+    remove: (digest, peer) => void done.push(`remove ${digest.toHex()} ${peer}`),
+    begins: (peer) => void done.push(`begins ${peer}`),
+    ends: (peer) => void done.push(`ends ${peer}`),
     merge: async (peer, multiaddrs) => {
       await options.merge?.();
       done.push(`addresses ${peer} ${multiaddrs}`);
@@ -70,11 +74,25 @@ Deno.test("addresses that could not be written are tried again with the next ann
   assert.deepEqual(done, [ADDRESSES, RECORD]);
 });
 
-Deno.test("what a peer announces for another one, or without an address, is ignored", async () => {
+Deno.test("what a peer announces for another one, or withdraws for it, is ignored", async () => {
   const { done, handle } = recording();
   await handle(KEY, other);
-  await handle(KEY, sender, []);
+  await handle(KEY, other, []);
+  await handle(BEGINNING.multihash, other, []);
   assert.deepEqual(done, []);
+});
+
+Deno.test("a provider without addresses withdraws its record", async () => {
+  const { done, handle } = recording();
+  await handle(KEY, sender, []);
+  assert.deepEqual(done, [`remove ${digestOf(KEY)?.toHex()} ${sender}`]);
+});
+
+Deno.test("a peer marks where all of its keys begin and end", async () => {
+  const { done, handle } = recording();
+  await handle(BEGINNING.multihash, sender, []);
+  await handle(END.multihash, sender, []);
+  assert.deepEqual(done, [`begins ${sender}`, `ends ${sender}`]);
 });
 
 Deno.test("keys other than of sha2-256 are ignored, and a message without a key is an error", async () => {

@@ -78,6 +78,34 @@ Deno.test("a withdrawn key is not answered to others", async () => {
   assert.deepEqual(found.map(({ id }) => id.toString()), []);
 });
 
+Deno.test("a key that is withdrawn is found by nobody any more, and found again when it is advertised anew", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.join("a");
+  const others = [await cluster.join("b"), await cluster.join("c")];
+  await node.router.advertise([KEY, "other"]);
+  for (const other of others) await findsExactly(other, KEY, [node]);
+  await node.router.withdraw([KEY]);
+  for (const other of others) await findsExactly(other, KEY, []);
+  await node.router.advertise([KEY]);
+  for (const other of others) {
+    await findsExactly(other, KEY, [node]);
+    await findsExactly(other, "other", [node]);
+  }
+});
+
+Deno.test("what a node had before it was restarted is found no more, unless it has it still", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const other = await cluster.join("b");
+  const before = await cluster.join("a");
+  await before.router.advertise([KEY, "gone"]);
+  await findsExactly(other, "gone", [before]);
+  await before.router.stop();
+  const after = await cluster.join("a");
+  await after.router.advertise([KEY]);
+  await findsExactly(other, "gone", []);
+  await findsExactly(other, KEY, [after]);
+});
+
 Deno.test("a single node is ready and quiet, whatever its own address in the bootstrap looks like", async () => {
   await using cluster = await Libp2pCluster.create();
   const port = freePort();

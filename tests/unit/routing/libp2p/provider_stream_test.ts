@@ -4,7 +4,10 @@ import { PeerError } from "../../../../lib/errors.ts";
 import { DHT_PROTOCOL } from "../../../../lib/routing/libp2p/dht.ts";
 import { withoutPeerId } from "../../../../lib/routing/libp2p/peer_addresses.ts";
 import { providerKey } from "../../../../lib/routing/libp2p/provider_key.ts";
-import { encodeProvider } from "../../../../lib/routing/libp2p/provider_message.ts";
+import {
+  encodeFormerProvider,
+  encodeProvider,
+} from "../../../../lib/routing/libp2p/provider_message.ts";
 import {
   ProviderStreams,
   type ProviderStreamsOptions,
@@ -35,6 +38,7 @@ async function senderTo(receiver: BareNode, options: Partial<ProviderStreamsOpti
         sender.node.peerId.toMultihash().bytes,
         sender.node.getMultiaddrs().map((address) => withoutPeerId(address).bytes),
       ),
+    formerProvider: encodeFormerProvider(sender.node.peerId.toMultihash().bytes),
     ...options,
   });
   return {
@@ -42,7 +46,11 @@ async function senderTo(receiver: BareNode, options: Partial<ProviderStreamsOpti
     streams,
     opened,
     send: (keys: ReturnType<typeof keysFrom>, signal = NEVER) =>
-      streams.send(receiver.id, keys, signal),
+      streams.send(
+        receiver.id,
+        { begins: true, announced: keys, withdrawn: [], ends: true },
+        signal,
+      ),
     [Symbol.asyncDispose]: async () => {
       streams.close();
       await sender.node.stop();

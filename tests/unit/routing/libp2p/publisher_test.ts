@@ -21,12 +21,15 @@ import {
   REPUBLISH_MS,
   REPUBLISH_TICK_MS,
 } from "../../../../lib/routing/libp2p/publisher.ts";
+import type { Telling } from "../../../../lib/routing/libp2p/telling.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 
 interface Sent {
   readonly peer: string;
   readonly at: number;
   readonly texts: readonly string[];
+  /** The same in short: marks, `+` before what is announced, `-` before what is withdrawn. */
+  readonly telling: string;
 }
 
 function peersOf(count: number, first = 0): Positioned[] {
@@ -42,6 +45,15 @@ function keysOf(count: number, name = "key"): ProviderKey[] {
 
 function textsOf(keys: readonly ProviderKey[]): string[] {
   return keys.map(({ text }) => text);
+}
+
+function inShort({ begins, announced, withdrawn, ends }: Telling): string {
+  return [
+    ...begins ? ["("] : [],
+    ...textsOf(announced).sort().map((text) => `+${text}`),
+    ...textsOf(withdrawn).sort().map((text) => `-${text}`),
+    ...ends ? [")"] : [],
+  ].join(" ");
 }
 
 /** A publisher in a network that a test controls. */
@@ -62,9 +74,10 @@ function publisherIn(peers: Positioned[], random = () => 0) {
         walks.push(key.text);
         return network.walk(key);
       },
-      send: async (peer, keys) => {
+      send: async (peer, telling) => {
         await network.take(peer);
-        sent.push({ peer, at: clock.now(), texts: textsOf(keys) });
+        const texts = textsOf(telling.announced);
+        sent.push({ peer, at: clock.now(), texts, telling: inShort(telling) });
       },
     },
     log: silentLogger,
@@ -79,7 +92,10 @@ function publisherIn(peers: Positioned[], random = () => 0) {
     walks,
     network,
     publisher,
-    /** Texts that a peer was told, in order. */
+    /** All that a peer was told, batch by batch. */
+    tellings: (peer: string) =>
+      sent.filter((batch) => batch.peer === peer).map(({ telling }) => telling),
+    /** Texts that were announced to a peer, in order. */
     told: (peer: string) =>
       sent.filter((batch) => batch.peer === peer).flatMap(({ texts }) => texts),
     [Symbol.asyncDispose]: async () => {
@@ -274,6 +290,124 @@ Deno.test("a key that is withdrawn before its peers are known is not told", asyn
     await settle();
     assert.deepEqual(new Set(it.sent.flatMap(({ texts }) => texts)), new Set(["key 1"]));
   }
+});
+
+Deno.test("Publisher.remove() tells those who were told the keys, once", async () => {
+  const peers = peersOf(2);
+  await using it = publisherIn(peers);
+  it.publisher.add(keysOf(2));
+  await settle();
+  it.publisher.remove(["key 0", "never there"]);
+  it.publisher.remove(["key 0"]);
+  await settle();
+  for (const { id } of peers) assert.deepEqual(it.tellings(id), ["+key 0 +key 1", "-key 0"]);
+  assert.equal(it.publisher.backlog, 0);
+});
+
+Deno.test("a withdrawal that a peer did not take is told again", async () => {
+  await using it = publisherIn(peersOf(1));
+  it.publisher.add(keysOf(1));
+  await settle();
+  it.network.take = () => Promise.reject(new Error("busy"));
+  it.publisher.remove(["key 0"]);
+  await settle();
+  it.network.take = () => Promise.resolve();
+  await it.clock.advance(PUBLISH_RETRY_MS);
+  assert.deepEqual(it.tellings("peer 0"), ["+key 0", "-key 0"]);
+});
+
+Deno.test("a key that is withdrawn while its announcement is on its way is withdrawn afterwards", async () => {
+  await using it = publisherIn(peersOf(1));
+  const turns: (() => void)[] = [];
+  it.network.take = () => new Promise<void>((resolve) => turns.push(resolve));
+  it.publisher.add(keysOf(1));
+  await settle();
+  it.publisher.remove(["key 0"]);
+  await settle();
+  turns.shift()!();
+  await settle();
+  turns.shift()!();
+  await settle();
+  assert.deepEqual(it.tellings("peer 0"), ["+key 0", "-key 0"]);
+});
+
+Deno.test("a key of a large network is withdrawn from its closest peers only", async () => {
+  const peers = peersOf(REPLICATION + 20);
+  await using it = publisherIn(peers);
+  const [key] = keysOf(1);
+  it.publisher.add([key!]);
+  await settle();
+  it.publisher.remove([key!.text]);
+  await settle();
+  const near = new Set(closest(key!.position, peers, REPLICATION).map(({ id }) => id));
+  for (const { id } of peers) {
+    assert.deepEqual(it.tellings(id), near.has(id) ? ["+key 0", "-key 0"] : [], id);
+  }
+});
+
+Deno.test("a peer that comes is told all keys between two marks, however many batches they take", async () => {
+  const peers: Positioned[] = [];
+  await using it = publisherIn(peers);
+  const keys = keysOf(2 * BATCH_SIZE + 1);
+  it.publisher.add(keys);
+  await settle();
+  peers.push(...peersOf(1));
+  it.publisher.peerAdded(peers[0]!);
+  await settle();
+  const tellings = it.tellings("peer 0");
+  assert.equal(tellings.length, 3);
+  assert.deepEqual(tellings.map((text) => text.startsWith("( ")), [true, false, false]);
+  assert.deepEqual(tellings.map((text) => text.endsWith(" )")), [false, false, true]);
+  assert.deepEqual(new Set(it.told("peer 0")), new Set(textsOf(keys)));
+  it.publisher.add(keysOf(1, "later"));
+  await settle();
+  assert.deepEqual(it.tellings("peer 0").slice(3), ["+later 0"]);
+});
+
+Deno.test("a peer that comes before the first keys is told that these are all, be it none", async () => {
+  for (const count of [0, 2]) {
+    const peers = peersOf(1);
+    await using it = publisherIn(peers);
+    it.publisher.peerAdded(peers[0]!);
+    await it.clock.advance(REPUBLISH_TICK_MS);
+    assert.deepEqual(it.sent, [], "nobody knows yet what there is");
+    it.publisher.add(keysOf(count));
+    await settle();
+    assert.deepEqual(it.tellings("peer 0"), count === 0 ? ["( )"] : ["( +key 0 +key 1", ")"]);
+  }
+});
+
+Deno.test("a peer that comes again while it is being told is told all anew", async () => {
+  const peers = peersOf(1);
+  await using it = publisherIn(peers);
+  const turns: (() => void)[] = [];
+  it.publisher.add(keysOf(2));
+  await settle();
+  it.network.take = () => new Promise<void>((resolve) => turns.push(resolve));
+  it.publisher.peerAdded(peers[0]!);
+  await settle();
+  it.publisher.peerAdded(peers[0]!);
+  await settle();
+  assert.equal(turns.length, 1, "one batch at a time");
+  turns.shift()!();
+  await settle();
+  turns.shift()!();
+  await settle();
+  const all = "( +key 0 +key 1 )";
+  assert.deepEqual(it.tellings("peer 0"), ["+key 0 +key 1", all, all]);
+});
+
+Deno.test("what a peer did not take is told anew with the marks that belong to it", async () => {
+  const peers = peersOf(1);
+  await using it = publisherIn(peers);
+  it.publisher.add([]);
+  await settle();
+  it.network.take = () => Promise.reject(new Error("busy"));
+  it.publisher.peerAdded(peers[0]!);
+  await settle();
+  it.network.take = () => Promise.resolve();
+  await it.clock.advance(PUBLISH_RETRY_MS);
+  assert.deepEqual(it.tellings("peer 0"), ["( )"]);
 });
 
 Deno.test("a key that is withdrawn and advertised anew is told again, though a batch with it is on its way", async () => {

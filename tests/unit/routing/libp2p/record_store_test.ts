@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { Key, type Query } from "interface-datastore";
 import { base32 } from "multiformats/bases/base32";
-import { providerKey as keyOf } from "../../../../lib/routing/libp2p/provider_key.ts";
+import {
+  digestOf as multihashDigest,
+  providerKey as keyOf,
+} from "../../../../lib/routing/libp2p/provider_key.ts";
 import {
   MAX_OTHER_ENTRY_BYTES,
+  MAX_ROUNDS,
   RecordStore,
   type RecordStoreOptions,
 } from "../../../../lib/routing/libp2p/record_store.ts";
@@ -26,6 +30,10 @@ function storeOf(options: Partial<RecordStoreOptions> = {}) {
 /** Name of a key in records. */
 function nameOf(text: string): string {
   return keyOf(text).recordName;
+}
+
+function digestOf(text: string): Uint8Array {
+  return multihashDigest(keyOf(text).multihash)!;
 }
 
 function providerKey(text: string, peer: string): Key {
@@ -62,6 +70,54 @@ Deno.test("RecordStore.providersOf() yields who announced a key, in order of ann
   ]);
   assert.deepEqual(store.providersOf(nameOf("none")), []);
   assert.equal(store.providerRecords, 3);
+});
+
+Deno.test("RecordStore.removeProvider() takes back the record of one peer", () => {
+  const { store } = storeOf();
+  announce(store, "one", a);
+  announce(store, "one", b);
+  store.removeProvider(digestOf("one"), a);
+  store.removeProvider(digestOf("never there"), a);
+  assert.deepEqual(peersOf(store, "one"), [b]);
+});
+
+Deno.test("a peer that has told all its keys loses the records of those that are not among them", () => {
+  const { store, advance } = storeOf();
+  for (const text of ["one", "two"]) announce(store, text, a);
+  announce(store, "two", b);
+  advance(10);
+  store.beginRound(a);
+  announce(store, "one", a);
+  assert.deepEqual(peersOf(store, "two"), [a, b], "it may still be told");
+  advance(10);
+  announce(store, "three", a);
+  store.endRound(a);
+  assert.deepEqual(peersOf(store, "one"), [a]);
+  assert.deepEqual(peersOf(store, "two"), [b]);
+  assert.deepEqual(peersOf(store, "three"), [a]);
+});
+
+Deno.test("the end of all keys of a peer means nothing without their beginning", () => {
+  const { store, advance } = storeOf();
+  announce(store, "one", a);
+  advance(10);
+  store.endRound(a);
+  store.beginRound(b);
+  store.endRound(a);
+  assert.deepEqual(peersOf(store, "one"), [a]);
+  store.beginRound(a);
+  store.endRound(a);
+  assert.deepEqual(peersOf(store, "one"), []);
+});
+
+Deno.test("RecordStore bounds the number of peers that are telling all their keys", () => {
+  const { store, advance } = storeOf();
+  announce(store, "one", a);
+  advance(10);
+  store.beginRound(a);
+  for (let number = 0; number < MAX_ROUNDS; number++) store.beginRound(`peer ${number}`);
+  store.endRound(a);
+  assert.deepEqual(peersOf(store, "one"), [a], "its beginning was forgotten");
 });
 
 Deno.test("a record that is announced again counts once and is the latest", () => {
