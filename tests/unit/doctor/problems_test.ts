@@ -16,6 +16,7 @@ const GOOD: NodeStatus = {
   router: { name: "libp2p", ready: true, detail: "2 peers" },
   peers: PEERS,
   lost: [],
+  links: { connections: 1, streams: 0 },
   requests: 0,
   uploads: { active: 0, most: 0, bytesPerSecond: 0 },
   downloads: { active: 0, most: 0, bytesPerSecond: 0 },
