@@ -1,6 +1,6 @@
 /**
- * Runs everything: set-up, checks, and the tests of units, conformance, odd input, chart, web page, integration and
- * interoperation. `deno task test` and `.ci/run` call it.
+ * Runs everything: set-up, checks, and the tests of units, conformance, odd input, chart, web page, integration,
+ * interoperation and chaos. `deno task test` and `.ci/run` call it.
  *
  * Ends with a line `N passed, N failed[, N skipped]`, and with a code other than 0 if anything failed.
  *
@@ -12,14 +12,15 @@ import { type Counts, readReport } from "./junit.ts";
 /** What the tests of the web page need, by Debian's names. */
 const BROWSER_PACKAGES = ["chromium"];
 
-/** What the integration tests need. */
-const INTEGRATION_PACKAGES = [
+/** What the tests with real containerds need. */
+const TEST_BED_PACKAGES = [
   "containerd",
   "runc",
   "skopeo",
   "docker-registry",
   "dnsmasq-base",
   "iproute2",
+  "libfaketime",
   "curl",
 ];
 
@@ -36,6 +37,7 @@ const PARTS = [
   "browser",
   "integration",
   "interop",
+  "chaos",
 ] as const;
 
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
@@ -105,10 +107,10 @@ async function test(folder: string, args: string[]): Promise<void> {
 
 const wanted = Deno.args.length === 0 ? PARTS : PARTS.filter((part) => Deno.args.includes(part));
 
-const needsTestBed = wanted.includes("integration") || wanted.includes("interop");
+const needsTestBed = wanted.some((part) => ["integration", "interop", "chaos"].includes(part));
 await installPackages([
   ...(wanted.includes("browser") ? BROWSER_PACKAGES : []),
-  ...(needsTestBed ? INTEGRATION_PACKAGES : []),
+  ...(needsTestBed ? TEST_BED_PACKAGES : []),
 ]);
 if (wanted.includes("check")) {
   await check("format", ["fmt", "--check"]);
@@ -133,6 +135,10 @@ if (wanted.includes("chart")) await test("tests/chart", []);
 if (wanted.includes("browser")) await test("tests/browser", []);
 if (wanted.includes("integration")) await test("tests/integration", []);
 if (wanted.includes("interop")) await test("tests/interop", []);
+if (wanted.includes("chaos")) {
+  await test("tests/soak", []);
+  await test("tests/chaos", []);
+}
 
 const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
 say(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);
