@@ -38,6 +38,7 @@ import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
+import { createAccessGate } from "./access.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
 
@@ -104,6 +105,13 @@ export async function runRegistry(
     ? createSharing(store, router.messenger, log, events.shareEvents)
     : undefined;
   await sharing?.serve();
+  const access = config.access &&
+    stack.use(createAccessGate(config.access, {
+      store,
+      knowsPeers: credentials !== undefined,
+      log,
+      onVerdict: (verdict) => events.proved(verdict),
+    })).gate;
   const server = new RegistryServer({
     registry: new Registry({
       store,
@@ -115,6 +123,7 @@ export async function runRegistry(
       chunkList: (digest) => store.chunkList(digest),
       ...(credentials === undefined ? {} : { credentials }),
       ...(sharing === undefined ? {} : { sharing }),
+      ...(access === undefined ? {} : { access }),
       log,
     }),
     log,
