@@ -16,6 +16,7 @@ import { TransferLimits } from "../net/transfer_limits.ts";
 import type { Logger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { MetricsServer } from "../observability/metrics_server.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import { basicAuthorization } from "../registry/basic_auth.ts";
 import { loadCredentials } from "../registry/load_credentials.ts";
 import { Registry } from "../registry/registry.ts";
@@ -48,6 +49,7 @@ import { createServiceMetrics } from "./service_metrics.ts";
  * @param config Validated configuration.
  * @param log Log.
  * @param signal Stops it: no new requests, then running transfers get their grace time.
+ * @param tracing Makes traces; left out where they are off.
  * @throws {UnavailableError} If an address cannot be listened on.
  * @throws {ConfigError} If a file that the configuration names is of no use.
  */
@@ -55,8 +57,10 @@ export async function runRegistry(
   config: RegistryConfig,
   ownLog: Logger,
   signal: AbortSignal,
+  tracing?: Tracing,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
+  const traced = tracing === undefined ? {} : { tracing };
   const debugging = config.debugWebEnabled ? new Debugging() : undefined;
   const log = debugging?.observed(ownLog) ?? ownLog;
   const credentials = await loadCredentials(config.basicAuthDir);
@@ -81,6 +85,7 @@ export async function runRegistry(
   const store = new VerifiedStore(createStore(config.store, log), {
     log,
     onCorrupt: () => events.corrupt(),
+    ...traced,
   });
   stack.defer(() => store.close());
 
@@ -92,6 +97,7 @@ export async function runRegistry(
     router,
     client: new PeerClient({
       pool,
+      ...traced,
       ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
     }),
     book: new PeerBook(config.zone === undefined ? {} : { zone: config.zone }),
@@ -100,6 +106,7 @@ export async function runRegistry(
     resolveRetries: config.resolveRetries,
     log,
     events: debugging?.mirrorEvents(events.mirrorEvents) ?? events.mirrorEvents,
+    ...traced,
   });
   const sharing = config.sharesInProgress
     ? createSharing(store, router.messenger, log, events.shareEvents)
@@ -124,10 +131,12 @@ export async function runRegistry(
       ...(credentials === undefined ? {} : { credentials }),
       ...(sharing === undefined ? {} : { sharing }),
       ...(access === undefined ? {} : { access }),
+      ...traced,
       log,
     }),
     log,
     observer: activity,
+    ...traced,
   });
   const syncing = new AbortController();
   const routes = debugging?.routes({

@@ -378,6 +378,27 @@ export const VALUES: Section = {
       matchLabels: stringMap("Labels of the Grafana that gets it; needed for this mode."),
     },
   },
+  tracing: {
+    enabled: flag(
+      false,
+      "Whether pulls are traced: the mirror sends OpenTelemetry spans to a collector (docs/tracing.md).",
+    ),
+    endpoint: pattern(
+      "^(https?://.+)?$",
+      "",
+      "Collector's OTLP endpoint for HTTP, such as `http://collector.monitoring:4318`. Needed when enabled.",
+    ),
+    protocol: choice(["http/protobuf", "http/json"], "http/protobuf", "How spans are encoded."),
+    sampleRatio: value(
+      { type: "number", minimum: 0, maximum: 1 },
+      1,
+      "Share of traces that are sent, of those that begin here; a client's own decision wins.",
+    ),
+    env: objects(
+      [],
+      "Further environment, such as OTEL_EXPORTER_OTLP_HEADERS from a secret.",
+    ),
+  },
   verticalPodAutoscaler: {
     enabled: flag(false, "Whether a VerticalPodAutoscaler is made."),
     recommenders: objects([], "Recommender to use; none for the default one."),
