@@ -267,6 +267,19 @@ export const VALUES: Section = {
       REGISTRY_OPTIONS.defaultRegistry.default,
       REGISTRY_OPTIONS.defaultRegistry.help,
     ),
+    privateRegistries: texts(
+      `${REGISTRY_OPTIONS.privateRegistries.help} containerd then asks its own node's mirror alone, through the host port.`,
+    ),
+    privateProofTtl: pattern(
+      DURATION,
+      REGISTRY_OPTIONS.privateProofTtl.default,
+      REGISTRY_OPTIONS.privateProofTtl.help,
+    ),
+    privateWhenUnreachable: choice(
+      ["deny", "allow"],
+      "deny",
+      REGISTRY_OPTIONS.privateWhenUnreachable.help,
+    ),
     mirrorResolveRetries: integer(
       0,
       Number(REGISTRY_OPTIONS.mirrorResolveRetries.default),
