@@ -231,7 +231,7 @@ export const REGISTRY_OPTIONS = {
     "debug-web-enabled",
     boolean,
     "true",
-    "Whether the address of the metrics also tells at /debug what this node does; kagami doctor and status ask there.",
+    "Whether the address of the metrics also tells at /debug what this node does: the web page at /debug/web/, and what kagami doctor and status ask.",
   ),
   shutdownGracePeriod: option(
     "shutdown-grace-period",

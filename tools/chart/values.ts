@@ -363,7 +363,7 @@ export const VALUES: Section = {
     ),
     metricsFrom: objects(
       [{ namespaceSelector: {} }],
-      "NetworkPolicyPeers that may read the metrics; a Prometheus in the host's network needs an `ipBlock`.",
+      "NetworkPolicyPeers that may read the metrics and the web page; a Prometheus in the host's network needs an `ipBlock`.",
     ),
   },
   podMonitor: monitor("PodMonitor"),
