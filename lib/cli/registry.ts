@@ -216,7 +216,7 @@ function createBootstrapper(config: BootstrapConfig, log: Logger): Bootstrapper 
     case "kubernetes": {
       const { lease, namespace } = config;
       const options = { name: lease, ...(namespace === undefined ? {} : { namespace }) };
-      return new KubernetesBootstrapper({ connect: () => createLeaseClient(options), log });
+      return new KubernetesBootstrapper({ client: createLeaseClient(options), log });
     }
   }
 }
