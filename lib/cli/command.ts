@@ -69,7 +69,8 @@ async function runCommand(
     }
     case "registry": {
       const { runRegistry } = await import("./registry.ts");
-      await runRegistry(command.config, log, signal);
+      const { createTracing } = await import("../observability/tracing.ts");
+      await runRegistry(command.config, log, signal, await createTracing(context.env));
       break;
     }
     case "configuration": {

@@ -16,6 +16,7 @@ import { TransferLimits } from "../net/transfer_limits.ts";
 import type { Logger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { MetricsServer } from "../observability/metrics_server.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import { basicAuthorization } from "../registry/basic_auth.ts";
 import { loadCredentials } from "../registry/load_credentials.ts";
 import { Registry } from "../registry/registry.ts";
@@ -38,6 +39,7 @@ import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
+import { createAccessGate } from "./access.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
 
@@ -47,6 +49,7 @@ import { createServiceMetrics } from "./service_metrics.ts";
  * @param config Validated configuration.
  * @param log Log.
  * @param signal Stops it: no new requests, then running transfers get their grace time.
+ * @param tracing Makes traces; left out where they are off.
  * @throws {UnavailableError} If an address cannot be listened on.
  * @throws {ConfigError} If a file that the configuration names is of no use.
  */
@@ -54,8 +57,10 @@ export async function runRegistry(
   config: RegistryConfig,
   ownLog: Logger,
   signal: AbortSignal,
+  tracing?: Tracing,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
+  const traced = tracing === undefined ? {} : { tracing };
   const debugging = config.debugWebEnabled ? new Debugging() : undefined;
   const log = debugging?.observed(ownLog) ?? ownLog;
   const credentials = await loadCredentials(config.basicAuthDir);
@@ -80,6 +85,7 @@ export async function runRegistry(
   const store = new VerifiedStore(createStore(config.store, log), {
     log,
     onCorrupt: () => events.corrupt(),
+    ...traced,
   });
   stack.defer(() => store.close());
 
@@ -91,6 +97,7 @@ export async function runRegistry(
     router,
     client: new PeerClient({
       pool,
+      ...traced,
       ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
     }),
     book: new PeerBook(config.zone === undefined ? {} : { zone: config.zone }),
@@ -99,11 +106,19 @@ export async function runRegistry(
     resolveRetries: config.resolveRetries,
     log,
     events: debugging?.mirrorEvents(events.mirrorEvents) ?? events.mirrorEvents,
+    ...traced,
   });
   const sharing = config.sharesInProgress
     ? createSharing(store, router.messenger, log, events.shareEvents)
     : undefined;
   await sharing?.serve();
+  const access = config.access &&
+    stack.use(createAccessGate(config.access, {
+      store,
+      knowsPeers: credentials !== undefined,
+      log,
+      onVerdict: (verdict) => events.proved(verdict),
+    })).gate;
   const server = new RegistryServer({
     registry: new Registry({
       store,
@@ -115,10 +130,13 @@ export async function runRegistry(
       chunkList: (digest) => store.chunkList(digest),
       ...(credentials === undefined ? {} : { credentials }),
       ...(sharing === undefined ? {} : { sharing }),
+      ...(access === undefined ? {} : { access }),
+      ...traced,
       log,
     }),
     log,
     observer: activity,
+    ...traced,
   });
   const syncing = new AbortController();
   const routes = debugging?.routes({

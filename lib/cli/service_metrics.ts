@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Verdict } from "../access/proofs.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import { ClientGoneError } from "../registry/send_body.ts";
@@ -13,6 +14,10 @@ import type { MirrorEvents } from "../transfer/mirror_events.ts";
 /** Most registries that have a label of their own; requests can name any. */
 export const MAX_REGISTRY_LABELS = 256;
 
+const VERDICTS = ["granted", "challenged", "refused", "unreachable", "busy"] satisfies Verdict[
+  "result"
+][];
+
 const OTHER = "other";
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
 
@@ -21,6 +26,8 @@ export interface ServiceMetrics {
   readonly observer: ExchangeObserver;
   readonly mirrorEvents: MirrorEvents;
   readonly shareEvents: ShareEvents;
+  /** It was found out whether somebody may have private content. */
+  proved(verdict: Verdict): void;
   /** A stored content turned out to be corrupt. */
   corrupt(): void;
   /** The advertised state was brought in line. */
@@ -37,6 +44,7 @@ export interface ServiceMetrics {
 export function createServiceMetrics(metrics: Metrics, router: string): ServiceMetrics {
   const { counters, gauges, histograms } = metrics;
   // There from the start: Prometheus sees no increase from nothing to one, so the first failure would go unnoticed.
+  for (const result of VERDICTS) counters.accessProofs.inc({ result }, 0);
   for (const source of ["local", "peer"]) {
     counters.servedBytes.inc({ source }, 0);
     counters.verificationFailures.inc({ source }, 0);
@@ -93,6 +101,7 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       abandoned: () => counters.shareAbandoned.inc(),
       waited: (seconds) => histograms.shareWait.observe(seconds),
     },
+    proved: ({ result }) => counters.accessProofs.inc({ result }),
     corrupt: () => counters.verificationFailures.inc({ source: "local" }),
     advertised({ tags, images, contents }) {
       const pairs = [

@@ -30,7 +30,7 @@ import {
   parseOptions,
   type ValuesOf,
 } from "./parse_options.ts";
-import { ALL_REGISTRIES, type MirroredRegistry } from "./value_parsers.ts";
+import { ALL_REGISTRIES, type MirroredRegistry, type PrivateRegistry } from "./value_parsers.ts";
 
 /** Where content is kept. */
 export type StoreConfig =
@@ -57,6 +57,15 @@ export interface TransferConfig {
   readonly bytesPerSecond: number;
 }
 
+/** What is private, and how it is found out who may have it. */
+export interface AccessConfig {
+  readonly registries: readonly PrivateRegistry[];
+  readonly proofTtlMs: number;
+  readonly opensWhenUnreachable: boolean;
+  /** containerd's `config_path`. */
+  readonly configPath: string;
+}
+
 /** Configuration of `registry`. */
 export interface RegistryConfig {
   readonly logLevel: LogLevel;
@@ -70,6 +79,8 @@ export interface RegistryConfig {
   readonly mirroredRegistries: readonly string[];
   readonly registryFilters: readonly RegExp[];
   readonly defaultRegistry: string;
+  /** Whose content is handed out to whom; undefined if none is private. */
+  readonly access?: AccessConfig;
   readonly resolveTimeoutMs: number;
   /** Infinity for no limit. */
   readonly resolveRetries: number;
@@ -298,6 +309,7 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     mirroredRegistries: registryHosts(values.mirroredRegistries),
     registryFilters: values.registryFilters,
     defaultRegistry: values.defaultRegistry!,
+    ...(values.privateRegistries.length === 0 ? {} : { access: accessConfig(values) }),
     resolveTimeoutMs: values.mirrorResolveTimeout!,
     resolveRetries: values.mirrorResolveRetries! || Infinity,
     uploads: {
@@ -314,6 +326,15 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     shutdownGraceMs: values.shutdownGracePeriod!,
     basicAuthDir: values.basicAuthDir!,
     bootstrap: bootstrapConfig(values),
+  };
+}
+
+function accessConfig(values: RegistryValues): AccessConfig {
+  return {
+    registries: values.privateRegistries,
+    proofTtlMs: values.privateProofTtl!,
+    opensWhenUnreachable: values.privateWhenUnreachable === "allow",
+    configPath: values.configPath!,
   };
 }
 

@@ -156,6 +156,28 @@ export const mirroredRegistry: ValueParser<MirroredRegistry> = {
   },
 };
 
+/** A registry, or a part of it, whose content is private. */
+export interface PrivateRegistry {
+  /** Host, with its port if it has one. */
+  readonly host: string;
+  /** First parts of the names of the repositories; left out for all of the registry. */
+  readonly prefix?: string;
+  /** Where the registry is, if nothing else says so. */
+  readonly url: string;
+}
+
+/** Registry whose content is private, or a part of it: as URL or host, with the beginning of a repository's name. */
+export const privateRegistry: ValueParser<PrivateRegistry> = {
+  allowed: "a registry such as ghcr.io, ghcr.io/team or https://registry.example.com:5000/team",
+  parse(text) {
+    const match = /^(?:(https?):\/\/)?([^/]+)(?:\/(.+?))?\/?$/.exec(text);
+    const [, scheme = "https", host, prefix] = match ?? [];
+    if (host === undefined || !isRegistry(host)) return undefined;
+    if (prefix !== undefined && !isRepository(prefix)) return undefined;
+    return { host, url: `${scheme}://${host}`, ...(prefix === undefined ? {} : { prefix }) };
+  },
+};
+
 /** URL of a mirror. */
 export const mirrorTarget: ValueParser<string> = {
   allowed: "a URL such as http://127.0.0.1:5000, without a path",

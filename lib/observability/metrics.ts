@@ -152,6 +152,13 @@ const DEFINITIONS = {
     labels: [],
     buckets: SECONDS,
   },
+  accessProofs: {
+    name: "kagami_access_proofs_total",
+    type: "counter",
+    help:
+      "Requests for private content, by what its registry says of the client (granted, challenged, refused, unreachable, busy).",
+    labels: ["result"],
+  },
   verificationFailures: {
     name: "kagami_verification_failures_total",
     type: "counter",

@@ -3,10 +3,12 @@
  *
  * @module
  */
+import type { AccessGate } from "../access/gate.ts";
 import { NotFoundError, VerificationError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { isManifestMediaType, OCTET_STREAM } from "../oci/media_types.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
 import type { ByteRange, ContentReader, Descriptor, Store } from "../store/store.ts";
 import type { Mirror } from "../transfer/mirror.ts";
@@ -57,6 +59,10 @@ export interface ContentFinderOptions {
   readonly mirror: Mirror;
   /** Left out if downloads in progress are not shared. */
   readonly sharing?: Sharing;
+  /** Left out if no content is private. */
+  readonly access?: AccessGate;
+  /** Left out where traces are off. */
+  readonly tracing?: Tracing;
 }
 
 /** Finds content, here and at other nodes. */
@@ -89,7 +95,7 @@ export class ContentFinder {
       complete: () => this.local(request, path),
       // Manifests are small, and sent when they are complete.
       growing: async (signal) =>
-        path.kind === "blobs" ? await this.#growing(request, digest, signal) : undefined,
+        path.kind === "blobs" ? await this.#growing(request, path, digest, signal) : undefined,
       isHopeless: () => sharing.state(digest) === "failed",
       signal: request.signal,
     });
@@ -97,9 +103,11 @@ export class ContentFinder {
 
   async #growing(
     request: RegistryRequest,
+    path: DistributionPath,
     digest: Digest,
     signal: AbortSignal,
   ): Promise<Content | undefined> {
+    await this.#options.access?.checkName(path, digest);
     const ingest = await this.#options.store.ingests?.find(digest);
     if (ingest === undefined) return undefined;
     const range = parseRange(rangeHeader(request, digest), ingest.total);
@@ -121,6 +129,7 @@ export class ContentFinder {
     const { store } = this.#options;
     const source = "local";
     const digest = path.digest ?? await store.resolve(path.key);
+    await this.#options.access?.checkName(path, digest);
     const descriptor = await store.descriptor(digest);
     if (path.kind === "manifests" && !isManifestMediaType(descriptor.mediaType)) {
       throw new NotFoundError(`${digest} is not a manifest`);
@@ -162,7 +171,14 @@ export class ContentFinder {
     const offset = range === undefined ? "0" : /^bytes=([0-9]+)-/.exec(range)?.[1];
     // Where the end of a content lies only those know who have it.
     if (offset === undefined) return undefined;
-    return await sharing.join(digest, Number(offset), request.signal);
+    const { tracing } = this.#options;
+    const join = () => sharing.join(digest, Number(offset), request.signal);
+    if (tracing === undefined) return await join();
+    return await tracing.run("share", { "kagami.offset": Number(offset) }, async (span) => {
+      const source = await join();
+      span.set({ "kagami.share.decision": source === undefined ? "upstream" : "follow" });
+      return source;
+    });
   }
 
   async #fromPeers(

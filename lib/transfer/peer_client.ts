@@ -14,6 +14,7 @@ import { ChunkList } from "../oci/chunk_list.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { type DistributionPath, formatDistributionPath } from "../oci/distribution.ts";
 import { MANIFEST_MEDIA_TYPES, OCTET_STREAM } from "../oci/media_types.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import type { Peer } from "../routing/router.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
 import { hostAndPort, httpRequest, type HttpResponse, type HttpTimeouts } from "./http_client.ts";
@@ -107,6 +108,8 @@ export interface PeerClientOptions {
   readonly timeouts?: HttpTimeouts;
   /** Where connections are kept; without one each request has a connection of its own. */
   readonly pool?: ConnectionPool;
+  /** Tells peers which trace a request belongs to; left out where traces are off. */
+  readonly tracing?: Tracing;
 }
 
 /** Client for peers' registries. */
@@ -114,10 +117,12 @@ export class PeerClient {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #timeouts: HttpTimeouts;
   readonly #pool: ConnectionPool | undefined;
+  readonly #tracing: Tracing | undefined;
 
   constructor(options: PeerClientOptions = {}) {
     this.#timeouts = options.timeouts ?? DEFAULT_PEER_TIMEOUTS;
     this.#pool = options.pool;
+    this.#tracing = options.tracing;
     this.#headers = {
       [MIRRORED_HEADER]: "true",
       [INTERIM_HEADER]: "true",
@@ -175,7 +180,7 @@ export class PeerClient {
           port: peer.registryPort,
           method: "GET",
           target,
-          headers: this.#headers,
+          headers: { ...this.#headers, ...this.#tracing?.headers() },
           timeouts: this.#timeouts,
           ...(this.#pool === undefined ? {} : { pool: this.#pool }),
           onConnected,
@@ -231,6 +236,7 @@ export class PeerClient {
       target: formatDistributionPath(path),
       headers: {
         ...this.#headers,
+        ...this.#tracing?.headers(),
         Accept: accept,
         ...(isGrowing ? { [GROWING_HEADER]: "true" } : {}),
         ...(range === undefined ? {} : { Range: range }),
