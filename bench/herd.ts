@@ -11,10 +11,12 @@
  */
 import {
   type ClusterNode,
+  type ClusterOptions,
   type PushedImage,
   TestCluster,
 } from "../tests/integration/harness/cluster.ts";
-import { bytesSent } from "../tests/integration/harness/network.ts";
+import { bytesSent, type NetworkNode } from "../tests/integration/harness/network.ts";
+import { OWNER, passwordGuard } from "../tests/integration/harness/registry_guards.ts";
 import { MISSING } from "../tests/integration/harness/requirements.ts";
 import { sleep } from "../lib/sleep.ts";
 import { numberArgument } from "./support/arguments.ts";
@@ -40,8 +42,10 @@ interface Measured {
   readonly fetchSeconds: number;
   /** Bytes that upstream sent, in copies of the image. */
   readonly copies: number;
-  /** Pulls that failed. */
+  /** Pulls that failed, though upstream would have served them. */
   readonly failed: number;
+  /** Pulls that succeeded, though upstream would have refused them. */
+  readonly leaked: number;
 }
 
 interface Herd {
@@ -51,10 +55,16 @@ interface Herd {
   readonly layers: number;
   /** Something that happens meanwhile; the nodes that it hits may fail. */
   readonly meanwhile?: (herd: Herd) => Promise<readonly ClusterNode[]>;
+  /** Whose pulls have the registry's credentials, if it wants some. */
+  readonly isAllowed?: (node: ClusterNode) => boolean;
 }
 
-async function startCluster(env: Readonly<Record<string, string>>): Promise<TestCluster> {
+async function startCluster(
+  env: Readonly<Record<string, string>>,
+  options: Pick<ClusterOptions, "guard"> = {},
+): Promise<TestCluster> {
   const cluster = await TestCluster.start({
+    ...options,
     nodes: count,
     env: { MIRROR_RESOLVE_TIMEOUT: "20ms", ...env },
   });
@@ -64,34 +74,37 @@ async function startCluster(env: Readonly<Record<string, string>>): Promise<Test
 
 /** Pulls a new image on the nodes, and removes it. */
 async function measure(herd: Herd): Promise<Measured> {
-  const { cluster, nodes, layers } = herd;
+  const { cluster, nodes, layers, isAllowed } = herd;
+  const mayPull = (node: ClusterNode) => isAllowed?.(node) ?? true;
   const image = await cluster.push({ layers: Array(layers).fill(Math.floor(size / layers)) });
   await cluster.forget();
   const before = await bytesSent(cluster.upstream.node);
   const startedAt = performance.now();
   const since = () => (performance.now() - startedAt) / 1000;
-  const pulls = nodes.map(async ({ cri }) => {
+  const pulls = nodes.map(async (node) => {
     await sleep(Math.random() * SPREAD_MS);
-    await cri.pullImage(image.reference);
+    await node.cri.pullImage(image.reference, isAllowed?.(node) ? OWNER : undefined);
   });
   const ending = Promise.allSettled(pulls);
   const over = new AbortController();
-  const fetching = fetched(nodes, image, over.signal).then(since);
+  const fetching = fetched(nodes.filter(mayPull), image, over.signal).then(since);
   const hit = new Set(await herd.meanwhile?.(herd) ?? []);
   const results = await ending;
   const seconds = since();
   over.abort();
   const fetchSeconds = await fetching;
   const copies = (await bytesSent(cluster.upstream.node) - before) / size;
-  const failed =
-    results.filter(({ status }, index) => status === "rejected" && !hit.has(nodes[index]!)).length;
+  const count = (isCounted: (node: ClusterNode, hasPulled: boolean) => boolean) =>
+    nodes.filter((node, index) => isCounted(node, results[index]!.status === "fulfilled")).length;
+  const failed = count((node, hasPulled) => !hasPulled && mayPull(node) && !hit.has(node));
+  const leaked = count((node, hasPulled) => hasPulled && !mayPull(node));
   for (const node of hit) {
     await node.containerd.startAgain();
     await node.mirror.startAgain();
     await node.mirror.ready();
   }
   await Promise.all(nodes.map(({ containerd }) => containerd.removeEverything()));
-  return { seconds, fetchSeconds, copies, failed };
+  return { seconds, fetchSeconds, copies, failed, leaked };
 }
 
 /** Waits until all layers are in the stores of all nodes, or nobody pulls any more. */
@@ -153,9 +166,9 @@ async function main(): Promise<void> {
   const run = async (name: string, herd: Herd) => {
     const measured = await measure(herd);
     results[name] = measured;
-    const { seconds, fetchSeconds, copies, failed } = measured;
+    const { seconds, fetchSeconds, copies, failed, leaked } = measured;
     const times = `${fetchSeconds.toFixed(1)} s fetched, ${seconds.toFixed(1)} s`;
-    say(`${name}: ${times}, ${copies.toFixed(2)} copies, ${failed} failed`);
+    say(`${name}: ${times}, ${copies.toFixed(2)} copies, ${failed} failed, ${leaked} leaked`);
   };
   {
     await using cluster = await startCluster({});
@@ -168,17 +181,26 @@ async function main(): Promise<void> {
     await run("all, fetcher killed", { cluster, nodes, layers: 1, meanwhile: killFetcher });
   }
   {
+    const guard = (_node: NetworkNode, folder: string) => passwordGuard(folder);
+    await using cluster = await startCluster({}, { guard });
+    const { nodes } = cluster;
+    const isAllowed = (node: ClusterNode) => nodes.indexOf(node) % 2 === 0;
+    await run("all, half may pull", { cluster, nodes, layers: 1, isAllowed });
+  }
+  {
     await using cluster = await startCluster({ SHARE_IN_PROGRESS: "false" });
     await run("all, switched off", { cluster, nodes: cluster.nodes, layers: 1 });
   }
   const of = (name: string) => results[name]!;
   const ratio = (layers: number, of: (measured: Measured) => number) =>
     of(results[`all, ${layers} layers`]!) / of(results[`alone, ${layers} layers`]!);
+  const sum = (of: (measured: Measured) => number) =>
+    Object.values(results).map(of).reduce((a, b) => a + b, 0);
   sayTable(
-    ["pull", "s fetched", "s", "copies", "failed"],
+    ["pull", "s fetched", "s", "copies", "failed", "leaked"],
     Object.entries(results).map((
-      [name, { seconds, fetchSeconds, copies, failed }],
-    ) => [name, fetchSeconds, seconds, copies, failed]),
+      [name, { seconds, fetchSeconds, copies, failed, leaked }],
+    ) => [name, fetchSeconds, seconds, copies, failed, leaked]),
   );
   sayFigures("herd", {
     time_ratio: ratio(1, ({ seconds }) => seconds),
@@ -189,7 +211,9 @@ async function main(): Promise<void> {
     upstream_copies_4_layers: of("all, 4 layers").copies,
     some_killed_copies: of("all, some killed").copies,
     fetcher_killed_copies: of("all, fetcher killed").copies,
-    failed: Object.values(results).reduce((sum, { failed }) => sum + failed, 0),
+    private_copies: of("all, half may pull").copies,
+    failed: sum(({ failed }) => failed),
+    leaked: sum(({ leaked }) => leaked),
     off_upstream_copies: of("all, switched off").copies,
   });
 }
