@@ -41,7 +41,10 @@ export const CHUNKS_PATH = "/kagami/v1/chunks/";
 /** Largest list of chunks that is taken, in bytes: that of a content of 200 GiB. */
 export const MAX_CHUNK_LIST_BYTES = 8 * 1024 * 1024;
 
-/** Head start of one address of a peer before the next one is tried beside it, in milliseconds (RFC 8305: 250). */
+/**
+ * Head start of one address of a peer to take a connection, before the next one is tried beside it, in milliseconds (RFC
+ * 8305: 250). How long an answer takes then says nothing about the address.
+ */
 export const ADDRESS_HEAD_START_MS = 150;
 
 /** Longest pause in a body that grows, in milliseconds: it comes no faster than from upstream, and in steps. */
@@ -143,7 +146,8 @@ export class PeerClient {
     return this.#atAnyAddress(
       peer,
       request.signal,
-      (address, signal) => this.#ask(peer, address, { ...request, signal }),
+      (address, signal, onConnected) =>
+        this.#ask(peer, address, { ...request, signal }, onConnected),
       ({ response }) => response.close(),
     );
   }
@@ -167,17 +171,23 @@ export class PeerClient {
     signal?: AbortSignal,
   ): Promise<ChunkList> {
     const target = `${CHUNKS_PATH}${digest}`;
-    const response = await this.#atAnyAddress(peer, signal, (address, bounded) =>
-      httpRequest({
-        address,
-        port: peer.registryPort,
-        method: "GET",
-        target,
-        headers: { ...this.#headers, ...this.#tracing?.headers() },
-        timeouts: this.#timeouts,
-        ...(this.#pool === undefined ? {} : { pool: this.#pool }),
-        signal: bounded,
-      }), (late) => late.close());
+    const response = await this.#atAnyAddress(
+      peer,
+      signal,
+      (address, bounded, onConnected) =>
+        httpRequest({
+          address,
+          port: peer.registryPort,
+          method: "GET",
+          target,
+          headers: { ...this.#headers, ...this.#tracing?.headers() },
+          timeouts: this.#timeouts,
+          ...(this.#pool === undefined ? {} : { pool: this.#pool }),
+          onConnected,
+          signal: bounded,
+        }),
+      (late) => late.close(),
+    );
     try {
       if (response.status === 404) throw new NotFoundError(`peer has no chunks of ${digest}`);
       const length = response.contentLength ?? 0;
@@ -197,7 +207,7 @@ export class PeerClient {
   async #atAnyAddress<T>(
     peer: Peer,
     signal: AbortSignal | undefined,
-    ask: (address: string, signal: AbortSignal) => Promise<T>,
+    ask: (address: string, signal: AbortSignal, onConnected: () => void) => Promise<T>,
     discard: (late: T) => void,
   ): Promise<T> {
     if (peer.addresses.length === 0) throw new PeerError(`peer ${peer.id} has no address`);
@@ -211,7 +221,12 @@ export class PeerClient {
     });
   }
 
-  async #ask(peer: Peer, address: string, request: PeerRequest): Promise<PeerAnswer> {
+  async #ask(
+    peer: Peer,
+    address: string,
+    request: PeerRequest,
+    onConnected: () => void,
+  ): Promise<PeerAnswer> {
     const { path, method, range, signal, headMs, isGrowing, onInterim } = request;
     const accept = path.kind === "manifests" ? MANIFEST_MEDIA_TYPES.join(", ") : "*/*";
     const response = await httpRequest({
@@ -232,6 +247,7 @@ export class PeerClient {
         ...(isGrowing ? { stallMs: GROWING_STALL_MS } : {}),
       },
       ...(this.#pool === undefined ? {} : { pool: this.#pool }),
+      onConnected,
       ...(onInterim === undefined ? {} : { onInterim }),
       ...(signal === undefined ? {} : { signal }),
     });
