@@ -73,7 +73,11 @@ function isKey(text: string): boolean {
  */
 export async function nodeStatus(parts: DebugParts, startedAt: number): Promise<NodeStatus> {
   const { version, zone, store, router, activity, settings, now } = parts;
-  const [storeStatus, routerStatus] = await Promise.all([store.status(), router.status()]);
+  const [storeStatus, routerStatus, peers] = await Promise.all([
+    store.status(),
+    router.status(),
+    router.peers(),
+  ]);
   const { advertised } = activity;
   return {
     version,
@@ -82,7 +86,7 @@ export async function nodeStatus(parts: DebugParts, startedAt: number): Promise<
     uptimeSeconds: Math.round((now() - startedAt) / 1000),
     store: { name: store.name, ready: storeStatus.ready, detail: storeStatus.detail },
     router: { name: router.name, ready: routerStatus.ready, detail: routerStatus.detail },
-    peers: router.peers(),
+    peers,
     lost: router.lost(),
     links: router.links(),
     ...(advertised === undefined ? {} : { advertised }),
