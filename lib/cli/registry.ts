@@ -40,8 +40,17 @@ import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
 import { createAccessGate } from "./access.ts";
+import type { Revoke } from "./permissions.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
+
+/** What the process lends the mirror. */
+export interface RegistrySurroundings {
+  /** Makes traces; left out where they are off. */
+  readonly tracing?: Tracing;
+  /** Takes permissions back that are needed no more; left out, all are kept. */
+  readonly revoke?: Revoke;
+}
 
 /**
  * Runs the mirror of this node.
@@ -49,7 +58,7 @@ import { createServiceMetrics } from "./service_metrics.ts";
  * @param config Validated configuration.
  * @param log Log.
  * @param signal Stops it: no new requests, then running transfers get their grace time.
- * @param tracing Makes traces; left out where they are off.
+ * @param surroundings What the process lends it.
  * @throws {UnavailableError} If an address cannot be listened on.
  * @throws {ConfigError} If a file that the configuration names is of no use.
  */
@@ -57,7 +66,7 @@ export async function runRegistry(
   config: RegistryConfig,
   ownLog: Logger,
   signal: AbortSignal,
-  tracing?: Tracing,
+  { tracing, revoke }: RegistrySurroundings = {},
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const traced = tracing === undefined ? {} : { tracing };
@@ -172,6 +181,8 @@ export async function runRegistry(
     await running;
   });
 
+  // The identity is written by now. containerd's socket is reached by the permission to write, also after its restart.
+  if (config.store.kind !== "containerd") revoke?.({ name: "write" });
   log.info("running Kagami", { version: VERSION, registry: registryPort, store: store.name });
   await aborted(signal);
   log.info("stopping", { graceMs: config.shutdownGraceMs });
