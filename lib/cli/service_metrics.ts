@@ -8,6 +8,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import { ClientGoneError } from "../registry/send_body.ts";
 import type { ShareEvents } from "../share/participant.ts";
+import type { TagEvents } from "../share/tag_desk.ts";
 import type { AdvertisedCounts } from "../sync/sync.ts";
 import type { MirrorEvents } from "../transfer/mirror_events.ts";
 
@@ -26,6 +27,7 @@ export interface ServiceMetrics {
   readonly observer: ExchangeObserver;
   readonly mirrorEvents: MirrorEvents;
   readonly shareEvents: ShareEvents;
+  readonly tagEvents: TagEvents;
   /** It was found out whether somebody may have private content. */
   proved(verdict: Verdict): void;
   /** A stored content turned out to be corrupt. */
@@ -100,6 +102,10 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       fetching: () => counters.shareFetches.inc(),
       abandoned: () => counters.shareAbandoned.inc(),
       waited: (seconds) => histograms.shareWait.observe(seconds),
+    },
+    tagEvents: {
+      asked: () => counters.shareTagQuestions.inc(),
+      answered: () => counters.shareTagAnswers.inc(),
     },
     proved: ({ result }) => counters.accessProofs.inc({ result }),
     corrupt: () => counters.verificationFailures.inc({ source: "local" }),

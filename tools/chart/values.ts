@@ -298,6 +298,10 @@ export const VALUES: Section = {
       REGISTRY_OPTIONS.shareInProgress.default === "true",
       REGISTRY_OPTIONS.shareInProgress.help,
     ),
+    shareTagResolution: flag(
+      REGISTRY_OPTIONS.shareTagResolution.default === "true",
+      REGISTRY_OPTIONS.shareTagResolution.help,
+    ),
     containerdSock: pattern(
       PATH,
       REGISTRY_OPTIONS.containerdSock.default,
