@@ -11,12 +11,7 @@ import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import { isManifestMediaType } from "../oci/media_types.ts";
 import type { TagReference } from "../oci/reference.ts";
 import type { Descriptor } from "../store/store.ts";
-import {
-  MAX_CHALLENGE_LENGTH,
-  UNAVAILABLE,
-  type UpstreamClient,
-  type UpstreamHead,
-} from "./upstream_client.ts";
+import { MAX_CHALLENGE_LENGTH, type UpstreamClient, type UpstreamHead } from "./upstream_client.ts";
 
 /** Longest answer of a server that gives out tokens, in bytes. */
 export const MAX_TOKEN_ANSWER_BYTES = 64 * 1024;
@@ -41,7 +36,7 @@ export async function describeTag(
   const ask = async (authorization?: string) => {
     const path = `manifests/${tag}`;
     const head = await client.head({ registry, repository, path, authorization }, signal);
-    if (UNAVAILABLE.includes(head.status) || head.status === TOO_MANY_REQUESTS) {
+    if (head.status >= 500 || head.status === TOO_MANY_REQUESTS) {
       throw new UnavailableError(`${registry} answers ${head.status}`);
     }
     return head;

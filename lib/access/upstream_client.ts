@@ -51,7 +51,7 @@ const ACCEPT = [
 ].join(", ");
 
 /** What says that a registry is away, and nothing about access. */
-export const UNAVAILABLE: readonly number[] = [502, 503, 504];
+const UNAVAILABLE: readonly number[] = [502, 503, 504];
 
 /** Options of {@linkcode UpstreamClient}. */
 export interface UpstreamClientOptions {
@@ -151,7 +151,7 @@ export class UpstreamClient {
    * Reads a small body from where a registry sends those who ask it, without credentials.
    *
    * @param registry The registry, whose certificates are trusted there too, as containerd does.
-   * @param url Where to; never from https to http.
+   * @param url Where to: by https, or by http to the host of a registry that is asked by http itself.
    * @param maxBytes Most bytes of the body.
    * @param signal Ends it.
    * @returns The body; undefined if the answer is not 200, or too long.
@@ -164,8 +164,10 @@ export class UpstreamClient {
     signal: AbortSignal,
   ): Promise<Buffer | undefined> {
     const { upstream, agent } = await this.#reach(registry);
-    const isSameKind = upstream.base.startsWith(url.protocol);
-    if (url.protocol !== "https:" && (url.protocol !== "http:" || !isSameKind)) {
+    const base = new URL(upstream.base);
+    const isSameKind = url.protocol === base.protocol;
+    const isOwnHost = isSameKind && url.hostname === base.hostname;
+    if (url.protocol !== "https:" && (url.protocol !== "http:" || !isOwnHost)) {
       throw new UnavailableError(`${registry} names ${url.origin}, which is not asked`);
     }
     const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();

@@ -111,6 +111,18 @@ Deno.test("describeTag() goes nowhere else than by https for the token of an htt
   assert.equal(tokens.requests.length, 0);
 });
 
+Deno.test("describeTag() goes by http for a token to no other host than the registry's", async () => {
+  await using tokens = await TestRegistry.start((_request, response) =>
+    void response.writeHead(200).end('{"token":"t.o-k"}')
+  );
+  const realm = `http://${tokens.authority.replace("127.0.0.1", "localhost")}/token`;
+  await using registry = await TestRegistry.start(
+    guarded(() => realm, (response) => void response.writeHead(500).end()),
+  );
+  await assert.rejects(describe(registry), /which is not asked/);
+  assert.equal(tokens.requests.length, 0);
+});
+
 Deno.test("describeTag() asks no further without a token that can be used", async () => {
   const answers: readonly (readonly [number, string])[] = [
     [403, '{"token":"t.o-k"}'],
@@ -152,7 +164,6 @@ Deno.test("describeTag() takes nothing that makes no sense", async () => {
   const cases: readonly (readonly [number, http.OutgoingHttpHeaders])[] = [
     [404, HEADERS],
     [403, HEADERS],
-    [500, HEADERS],
     [401, {}],
     [401, { "WWW-Authenticate": 'Basic realm="http://127.0.0.1/token"' }],
     [401, { "WWW-Authenticate": "Bearer" }],
@@ -172,7 +183,7 @@ Deno.test("describeTag() takes nothing that makes no sense", async () => {
 });
 
 Deno.test("describeTag() tells a registry that cannot be asked from one that does not say", async () => {
-  for (const status of [429, 502, 503, 504]) {
+  for (const status of [429, 500, 502, 503, 504]) {
     await using registry = await TestRegistry.start(answering(status));
     await assert.rejects(describe(registry), new RegExp(`answers ${status}`));
   }
