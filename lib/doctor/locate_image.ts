@@ -12,7 +12,7 @@ import { isIndexMediaType, MANIFEST_MEDIA_TYPES } from "../oci/media_types.ts";
 import { isForPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, referenceKey } from "../oci/reference.ts";
 import { OWN_CHALLENGE } from "../registry/answers.ts";
-import { SOURCE_HEADER } from "../registry/messages.ts";
+import { SOURCE_HEADER, UPSTREAM_SOURCE } from "../registry/messages.ts";
 import { hostAndPort } from "../transfer/http_client.ts";
 import type { HttpAnswer } from "./http_asker.ts";
 import type { NodeClient } from "./node_client.ts";
@@ -237,6 +237,9 @@ function verdict(
   const { local, peers, complete, milliseconds } = location;
   const others = `${peers.length} ${peers.length === 1 ? "peer has" : "peers have"} it`;
   if (source === "local") return { from: "local", why: `in this node's store; ${others}` };
+  if (source === UPSTREAM_SOURCE) {
+    return { from: "upstream", why: "upstream was asked what it stands for; nobody has it here" };
+  }
   if (source !== undefined) return { from: "peers", why: `now from ${source}; ${others}` };
   if (status === 401) {
     const remedy = "give the doctor the mirror's credentials with --basic-auth-dir";

@@ -16,7 +16,7 @@ import type { Mirror } from "../transfer/mirror.ts";
 import { GROWING_HEADER } from "../transfer/peer_client.ts";
 import { type Credentials, isAuthorized } from "./basic_auth.ts";
 import { arrival } from "./growing.ts";
-import type { RegistryRequest } from "./messages.ts";
+import { type RegistryRequest, UPSTREAM_SOURCE } from "./messages.ts";
 import { canonicalRange, parseRange } from "./range.ts";
 import { rangeHeader, wantsBody } from "./wanted.ts";
 
@@ -198,7 +198,7 @@ export class ContentFinder {
     descriptor: Descriptor,
   ): Promise<Content> {
     const { digest } = descriptor;
-    if (!wantsBody(request, digest)) return { descriptor, source: "upstream" };
+    if (!wantsBody(request, digest)) return { descriptor, source: UPSTREAM_SOURCE };
     const { kind, registry, repository } = path;
     const byDigest = { kind, registry, repository, digest, key: digest };
     try {

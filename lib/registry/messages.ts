@@ -7,8 +7,11 @@ import type { DistributionPath } from "../oci/distribution.ts";
 import type { ContentReader } from "../store/store.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
 
-/** Header that tells where the content came from: `local`, `peer <host:port>`, or `upstream` for what a tag stands for. */
+/** Header that tells where the content came from: `local`, `peer <host:port>`, or {@linkcode UPSTREAM_SOURCE}. */
 export const SOURCE_HEADER = "X-Kagami-Source";
+
+/** Its value for what upstream says that a tag stands for, without content. */
+export const UPSTREAM_SOURCE = "upstream";
 
 /** Header of `/readyz` that tells which node answers: its identity in the router's network. */
 export const NODE_HEADER = "X-Kagami-Node";

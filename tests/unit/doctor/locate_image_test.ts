@@ -7,6 +7,7 @@ import {
 } from "../../../lib/doctor/locate_image.ts";
 import { sha256Digest } from "../../../lib/oci/digest.ts";
 import { createFilter, type FilterOptions } from "../../../lib/oci/filter.ts";
+import { OCI_MANIFEST } from "../../../lib/oci/media_types.ts";
 import { normalizeReference } from "../../../lib/oci/reference.ts";
 import { MemoryNetwork, MemoryRouter } from "../../../lib/routing/memory_router.ts";
 import type { Download } from "../../../lib/share/messages.ts";
@@ -119,6 +120,27 @@ Deno.test("locateImage() goes on upstream for what nobody has, and says so", asy
     assert.match(why, /^nobody announces it \(\d+ ms\)$/);
     assert.match(remedy ?? "", /first pull/);
   }
+});
+
+Deno.test("locateImage() does not take what upstream said of a tag for what a peer has", async () => {
+  const descriptor = {
+    digest: MANIFEST.digest,
+    mediaType: OCI_MANIFEST,
+    size: MANIFEST.bytes.length,
+  };
+  await using node = await startDoctorNode({
+    sharing: {
+      join: () => Promise.resolve(undefined),
+      resolve: () => Promise.resolve(descriptor),
+      state: () => undefined,
+    },
+  });
+  const { parts } = await look(node);
+  assert.deepEqual(parts.map(({ key, from }) => [key, from]), [
+    [NAME, "upstream"],
+    [MANIFEST.digest, "upstream"],
+  ]);
+  assert.match(parts[0]!.why, /^upstream was asked/);
 });
 
 Deno.test("locateImage() ends where the parts cannot be known", async () => {
