@@ -59,6 +59,8 @@ export interface Resolve extends TagReference {
 /** Answer to a {@linkcode Resolve}: what upstream says; nothing if it was not asked, or does not say. */
 export interface Resolution {
   readonly descriptor?: Descriptor;
+  /** The registry cannot be reached from there: to ask again soon would be to wait in vain. */
+  readonly away?: true;
 }
 
 /** A content that a node is getting. */
@@ -178,8 +180,8 @@ export function parseDownloads(value: unknown): Download[] | undefined {
  */
 export function parseResolution(value: unknown): Resolution | undefined {
   if (!isRecord(value)) return undefined;
-  const { descriptor } = value;
-  if (descriptor === undefined) return {};
+  const { descriptor, away } = value;
+  if (descriptor === undefined) return away === true ? { away } : {};
   if (!isRecord(descriptor)) return undefined;
   const { digest, mediaType, size } = descriptor;
   if (typeof digest !== "string" || !isDigest(digest)) return undefined;

@@ -346,8 +346,7 @@ export class Participant {
     const { coordinator } = this.#options;
     if (question.type === "look") return { downloads: coordinator.downloads(question.key) };
     if (question.type === "resolve") {
-      const descriptor = await this.#options.tags?.resolve(question);
-      return (descriptor === undefined ? {} : { descriptor }) satisfies Resolution;
+      return await this.#options.tags?.resolve(question) ?? ({} satisfies Resolution);
     }
     if (question.type === "report") {
       coordinator.report(from, question);

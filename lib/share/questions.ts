@@ -21,10 +21,12 @@ import {
   parseResolution,
   type Report,
   type ReportEntry,
+  type Resolution,
   type Resolve,
   type Want,
 } from "./messages.ts";
-import type { TagDesk } from "./tag_desk.ts";
+import { ExpiringSet } from "../transfer/expiring_set.ts";
+import { MAX_UNREACHABLE, type TagDesk, UNREACHABLE_TTL_MS } from "./tag_desk.ts";
 
 /**
  * Longest wait of one node's answer, in milliseconds. One that is gone is known as such much sooner, by its connection; one
@@ -67,12 +69,16 @@ export class Questions {
   readonly #options: QuestionsOptions;
   /** Coordinators that did not answer, and when. */
   readonly #silent = new Map<string, number>();
+  /** Registries about whose tags questions were asked in vain, and for long. */
+  readonly #away: ExpiringSet;
 
   /**
    * @param options Network and clock.
    */
   constructor(options: QuestionsOptions) {
     this.#options = options;
+    const { now } = options;
+    this.#away = new ExpiringSet({ ttlMs: UNREACHABLE_TTL_MS, limit: MAX_UNREACHABLE, now });
   }
 
   /**
@@ -119,7 +125,8 @@ export class Questions {
 
   /**
    * Finds out what a tag stands for that no node has. Who does not answer is not taken for silent: nodes of an older
-   * version know no such question, and decide about contents all the same.
+   * version know no such question, and decide about contents all the same. A registry that kept others waiting is left
+   * to containerd for a while: each of its tags has another coordinator, and a pull is to wait for all of them once.
    *
    * @param tag The tag.
    * @param signal Ends it.
@@ -128,16 +135,21 @@ export class Questions {
   async resolve(tag: TagReference, signal: AbortSignal): Promise<Descriptor | undefined> {
     const { messenger, tags } = this.#options;
     const { registry, repository, tag: name } = tag;
+    if (this.#away.has(registry)) return undefined;
     const question: Resolve = { type: "resolve", registry, repository, tag: name };
-    return await this.#within(TAG_WAIT_MS, signal, async (bounded) => {
+    const work = async (bounded: AbortSignal): Promise<Resolution> => {
       for (const id of this.coordinators(referenceKey(tag))) {
         if (bounded.aborted) break;
-        if (id === messenger.self.id) return await tags?.resolve(tag);
+        if (id === messenger.self.id) return await tags?.resolve(tag) ?? {};
         const resolution = parseResolution(await this.#question(id, question, bounded));
-        if (resolution !== undefined) return resolution.descriptor;
+        if (resolution !== undefined) return resolution;
       }
-      return undefined;
-    });
+      return {};
+    };
+    const resolution = await this.#within(TAG_WAIT_MS, signal, work);
+    const wasInVain = resolution === undefined ? !signal.aborted : resolution.away === true;
+    if (wasInVain) this.#away.add(registry);
+    return resolution?.descriptor;
   }
 
   /**

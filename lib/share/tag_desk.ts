@@ -7,6 +7,8 @@
 import type { Logger } from "../observability/logger.ts";
 import { referenceKey, type TagReference } from "../oci/reference.ts";
 import type { Descriptor } from "../store/store.ts";
+import { ExpiringSet } from "../transfer/expiring_set.ts";
+import type { Resolution } from "./messages.ts";
 
 /** How long it is remembered what upstream said of a tag, or that it said nothing, in milliseconds. */
 export const TAG_TTL_MS = 2000;
@@ -14,8 +16,14 @@ export const TAG_TTL_MS = 2000;
 /** Longest wait for upstream, in milliseconds: less than those wait who ask. */
 export const TAG_UPSTREAM_MS = 1800;
 
-/** How long a registry that did not answer is not asked again, in milliseconds. */
-export const UNREACHABLE_TTL_MS = 5000;
+/**
+ * How long a registry that did not answer is not asked again, in milliseconds: where mirrors have no way to it, few pulls are
+ * to wait for it. To leave it alone costs nothing, containerd asks itself then.
+ */
+export const UNREACHABLE_TTL_MS = 30_000;
+
+/** Most registries of which that is remembered. */
+export const MAX_UNREACHABLE = 256;
 
 /** Most tags that are remembered. */
 export const MAX_TAGS = 256;
@@ -44,7 +52,7 @@ export interface TagDeskOptions {
 }
 
 interface Known {
-  readonly answer: Promise<Descriptor | undefined>;
+  readonly answer: Promise<Resolution>;
   /** Infinity while upstream is being asked. */
   until: number;
 }
@@ -54,8 +62,8 @@ export class TagDesk {
   readonly #options: TagDeskOptions;
   /** By full reference. */
   readonly #known = new Map<string, Known>();
-  /** Registries that did not answer, and until when they are left alone. */
-  readonly #unreachable = new Map<string, number>();
+  /** Registries that did not answer. */
+  readonly #unreachable: ExpiringSet;
   #asking = 0;
 
   /**
@@ -63,24 +71,30 @@ export class TagDesk {
    */
   constructor(options: TagDeskOptions) {
     this.#options = options;
+    this.#unreachable = new ExpiringSet({
+      ttlMs: UNREACHABLE_TTL_MS,
+      limit: MAX_UNREACHABLE,
+      now: options.now,
+    });
   }
 
   /**
    * Finds out what a tag stands for.
    *
    * @param tag The tag.
-   * @returns What upstream says, now or a moment ago; undefined if it is not asked, or does not say. Never rejects.
+   * @returns What upstream says, now or a moment ago; nothing if it is not asked, or does not say. Never rejects.
    */
-  async resolve(tag: TagReference): Promise<Descriptor | undefined> {
+  async resolve(tag: TagReference): Promise<Resolution> {
     this.#forget();
     const key = referenceKey(tag);
     const known = this.#known.get(key) ?? this.#begin(key, tag);
-    const descriptor = await known?.answer;
-    if (descriptor !== undefined) this.#options.events?.answered?.();
-    return descriptor;
+    if (known === undefined) return this.#unreachable.has(tag.registry) ? { away: true } : {};
+    const resolution = await known.answer;
+    if (resolution.descriptor !== undefined) this.#options.events?.answered?.();
+    return resolution;
   }
 
-  /** Undefined if there is too much to do. */
+  /** Undefined if there is too much to do, or the registry does not answer. */
   #begin(key: string, tag: TagReference): Known | undefined {
     if (this.#known.size >= MAX_TAGS || this.#asking >= MAX_TAG_QUESTIONS) return undefined;
     if (this.#unreachable.has(tag.registry)) return undefined;
@@ -90,17 +104,26 @@ export class TagDesk {
     return known;
   }
 
-  async #ask(tag: TagReference): Promise<Descriptor | undefined> {
-    const { allows, ask, events, log, now } = this.#options;
+  async #ask(tag: TagReference): Promise<Resolution> {
+    const { allows, ask, events, log } = this.#options;
+    const facts = { tag: referenceKey(tag) };
     this.#asking += 1;
     try {
-      if (!await allows(tag)) return undefined;
+      if (!await allows(tag)) {
+        log.debug("upstream is not asked what a tag stands for, by configuration", facts);
+        return {};
+      }
       events?.asked?.();
-      return await ask(tag, AbortSignal.timeout(TAG_UPSTREAM_MS));
+      const descriptor = await ask(tag, AbortSignal.timeout(TAG_UPSTREAM_MS));
+      log.debug("upstream was asked what a tag stands for", {
+        ...facts,
+        digest: descriptor?.digest,
+      });
+      return descriptor === undefined ? {} : { descriptor };
     } catch (error) {
-      log.warn("upstream cannot be asked what a tag stands for", { tag: referenceKey(tag), error });
-      this.#unreachable.set(tag.registry, now() + UNREACHABLE_TTL_MS);
-      return undefined;
+      log.warn("upstream cannot be asked what a tag stands for", { ...facts, error });
+      this.#unreachable.add(tag.registry);
+      return { away: true };
     } finally {
       this.#asking -= 1;
     }
@@ -109,8 +132,5 @@ export class TagDesk {
   #forget(): void {
     const now = this.#options.now();
     for (const [key, { until }] of this.#known) if (until <= now) this.#known.delete(key);
-    for (const [registry, until] of this.#unreachable) {
-      if (until <= now) this.#unreachable.delete(registry);
-    }
   }
 }

@@ -43,7 +43,7 @@ async function isAsked(setup: Setup, tag = "v1"): Promise<boolean> {
       log: silentLogger,
       events: {},
     });
-    const descriptor = await open.desk.resolve({
+    const { descriptor } = await open.desk.resolve({
       registry: authority,
       repository: "team/app",
       tag,

@@ -113,6 +113,11 @@ Deno.test("parseDownloads() takes what coordinators tell, and refuses all else",
 Deno.test("parseResolution() takes what coordinators tell of a tag, and refuses all else", () => {
   const { digest: _digest, ...rest } = DESCRIPTOR;
   assert.deepEqual(parseResolution({ extra: 1 }), {});
+  assert.deepEqual(parseResolution({ away: true }), { away: true });
+  assert.deepEqual(parseResolution({ away: "yes" }), {});
+  assert.deepEqual(parseResolution({ descriptor: DESCRIPTOR, away: true }), {
+    descriptor: DESCRIPTOR,
+  });
   assert.deepEqual(parseResolution({ descriptor: { ...DESCRIPTOR, extra: 1 } }), {
     descriptor: DESCRIPTOR,
   });

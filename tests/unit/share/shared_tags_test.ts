@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { silentLogger } from "../../../lib/observability/logger.ts";
 import { parseDigest } from "../../../lib/oci/digest.ts";
 import { OCI_INDEX } from "../../../lib/oci/media_types.ts";
+import type { TagReference } from "../../../lib/oci/reference.ts";
 import type { AnswerQuestion, Messenger } from "../../../lib/routing/messenger.ts";
 import { Coordinator } from "../../../lib/share/coordinator.ts";
 import { Participant } from "../../../lib/share/participant.ts";
 import { TAG_WAIT_MS } from "../../../lib/share/questions.ts";
-import { TagDesk } from "../../../lib/share/tag_desk.ts";
+import { TagDesk, UNREACHABLE_TTL_MS } from "../../../lib/share/tag_desk.ts";
 import type { Descriptor } from "../../../lib/store/store.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
@@ -75,8 +76,11 @@ class Bed {
     });
   }
 
-  resolve(signal = new AbortController().signal): Promise<Descriptor | undefined> {
-    return this.participant.resolve(TAG, signal);
+  resolve(
+    signal = new AbortController().signal,
+    tag: TagReference = TAG,
+  ): Promise<Descriptor | undefined> {
+    return this.participant.resolve(tag, signal);
   }
 }
 
@@ -122,6 +126,38 @@ Deno.test("Participant waits no longer than so for what a tag stands for", async
   assert.equal(isOver, false);
   await bed.clock.advance(1);
   assert.equal(await resolving, undefined);
+});
+
+Deno.test("Participant leaves a registry to containerd for a while that kept a pull waiting", async () => {
+  const silent = new Bed({ next: undefined, near: undefined });
+  const waiting = silent.resolve();
+  await silent.clock.advance(TAG_WAIT_MS);
+  assert.equal(await waiting, undefined);
+  const told = new Bed({ next: { descriptor: FOUND }, near: { away: true } });
+  assert.equal(await told.resolve(), undefined);
+  for (const bed of [silent, told]) {
+    const before = bed.asked.length;
+    await bed.clock.advance(UNREACHABLE_TTL_MS - 1);
+    const signal = new AbortController().signal;
+    assert.equal(await bed.resolve(signal, { ...TAG, tag: "v2" }), undefined);
+    assert.equal(bed.asked.length, before);
+  }
+  const signal = new AbortController().signal;
+  await told.resolve(signal, { ...TAG, registry: "other.test" });
+  assert.deepEqual(told.asked.at(-1)!.question, { ...QUESTION, registry: "other.test" });
+  await told.clock.advance(1);
+  await told.resolve();
+  assert.deepEqual(told.asked.at(-1)!.question, QUESTION);
+});
+
+Deno.test("Participant keeps asking about tags of a registry after a client that hung up", async () => {
+  const bed = new Bed({ near: undefined });
+  const over = new AbortController();
+  const resolving = bed.resolve(over.signal);
+  over.abort();
+  assert.equal(await resolving, undefined);
+  void bed.resolve();
+  assert.equal(bed.asked.length, 2);
 });
 
 Deno.test("Participant asks upstream itself about tags that it is closest to", async () => {

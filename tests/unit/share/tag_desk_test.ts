@@ -19,6 +19,7 @@ const FOUND: Descriptor = {
   mediaType: OCI_INDEX,
   size: 500,
 };
+const TOLD = { descriptor: FOUND };
 
 function tagOf(tag: string, registry = "registry.test"): TagReference {
   return { registry, repository: "team/app", tag };
@@ -65,7 +66,7 @@ Deno.test("TagDesk asks upstream once for all who ask at the same time", async (
   await settle();
   assert.deepEqual(bed.asked, ["registry.test/team/app:v1"]);
   bed.open[0]!.resolve(FOUND);
-  assert.deepEqual(await all, Array(5).fill(FOUND));
+  assert.deepEqual(await all, Array(5).fill(TOLD));
   assert.deepEqual(bed.events, ["asked", ...Array(5).fill("answered")]);
 });
 
@@ -74,41 +75,41 @@ Deno.test("TagDesk remembers an answer for a moment, from when it came", async (
   const first = bed.desk.resolve(TAG);
   await bed.clock.advance(TAG_TTL_MS * 2);
   bed.open.pop()!.resolve(FOUND);
-  assert.deepEqual(await first, FOUND);
+  assert.deepEqual(await first, TOLD);
   await bed.clock.advance(TAG_TTL_MS - 1);
-  assert.deepEqual(await bed.desk.resolve(TAG), FOUND);
+  assert.deepEqual(await bed.desk.resolve(TAG), TOLD);
   assert.equal(bed.asked.length, 1);
   await bed.clock.advance(1);
-  assert.equal(await bed.resolve(TAG, undefined), undefined);
+  assert.deepEqual(await bed.resolve(TAG, undefined), {});
   assert.equal(bed.asked.length, 2);
 });
 
 Deno.test("TagDesk remembers that upstream does not say", async () => {
   const bed = new Bed();
-  assert.equal(await bed.resolve(TAG, undefined), undefined);
-  assert.equal(await bed.desk.resolve(TAG), undefined);
+  assert.deepEqual(await bed.resolve(TAG, undefined), {});
+  assert.deepEqual(await bed.desk.resolve(TAG), {});
   assert.equal(bed.asked.length, 1);
   await bed.clock.advance(TAG_TTL_MS);
-  assert.deepEqual(await bed.resolve(TAG, FOUND), FOUND);
+  assert.deepEqual(await bed.resolve(TAG, FOUND), TOLD);
   assert.deepEqual(bed.events, ["asked", "asked", "answered"]);
 });
 
 Deno.test("TagDesk leaves a registry alone that cannot be reached, and asks others", async () => {
   const bed = new Bed();
-  assert.equal(await bed.resolve(TAG, new Error("away")), undefined);
+  assert.deepEqual(await bed.resolve(TAG, new Error("away")), { away: true });
   await bed.clock.advance(UNREACHABLE_TTL_MS - 1);
-  assert.equal(await bed.desk.resolve(TAG), undefined);
-  assert.equal(await bed.desk.resolve(tagOf("v2")), undefined);
+  assert.deepEqual(await bed.desk.resolve(TAG), { away: true });
+  assert.deepEqual(await bed.desk.resolve(tagOf("v2")), { away: true });
   assert.equal(bed.asked.length, 1);
-  assert.deepEqual(await bed.resolve(tagOf("v1", "other.test"), FOUND), FOUND);
+  assert.deepEqual(await bed.resolve(tagOf("v1", "other.test"), FOUND), TOLD);
   await bed.clock.advance(1);
-  assert.deepEqual(await bed.resolve(TAG, FOUND), FOUND);
+  assert.deepEqual(await bed.resolve(TAG, FOUND), TOLD);
 });
 
 Deno.test("TagDesk asks nobody about a tag that upstream may not be asked about", async () => {
   const bed = new Bed();
   bed.allows = false;
-  assert.equal(await bed.desk.resolve(TAG), undefined);
+  assert.deepEqual(await bed.desk.resolve(TAG), {});
   assert.deepEqual([bed.asked, bed.events], [[], []]);
 });
 
@@ -119,18 +120,18 @@ Deno.test("TagDesk asks no more than so many questions at the same time", async 
     (_, at) => bed.desk.resolve(tagOf(`v${at}`)),
   );
   await settle();
-  assert.equal(await bed.desk.resolve(tagOf("further")), undefined);
+  assert.deepEqual(await bed.desk.resolve(tagOf("further")), {});
   assert.equal(bed.asked.length, MAX_TAG_QUESTIONS);
   for (const question of bed.open.splice(0)) question.resolve(FOUND);
-  assert.deepEqual(await Promise.all(many), Array(MAX_TAG_QUESTIONS).fill(FOUND));
-  assert.deepEqual(await bed.resolve(tagOf("further"), FOUND), FOUND);
+  assert.deepEqual(await Promise.all(many), Array(MAX_TAG_QUESTIONS).fill(TOLD));
+  assert.deepEqual(await bed.resolve(tagOf("further"), FOUND), TOLD);
 });
 
 Deno.test("TagDesk remembers no more than so many tags", async () => {
   const bed = new Bed();
   for (let at = 0; at < MAX_TAGS; at++) await bed.resolve(tagOf(`v${at}`), undefined);
-  assert.equal(await bed.desk.resolve(tagOf("further")), undefined);
+  assert.deepEqual(await bed.desk.resolve(tagOf("further")), {});
   assert.equal(bed.asked.length, MAX_TAGS);
   await bed.clock.advance(TAG_TTL_MS);
-  assert.deepEqual(await bed.resolve(tagOf("further"), FOUND), FOUND);
+  assert.deepEqual(await bed.resolve(tagOf("further"), FOUND), TOLD);
 });
