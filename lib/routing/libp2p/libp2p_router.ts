@@ -211,8 +211,13 @@ async function createNode(options: {
     merge: (peer, multiaddrs) => node.peerStore.merge(peer, { multiaddrs }),
     now,
   });
-  rpc.onIncomingStream = (stream, { remotePeer }) =>
-    serveIncoming(stream, (message) => rpc.handleMessage(remotePeer, message));
+  rpc.onIncomingStream = (stream, { remotePeer }) => {
+    const source = {}; // kad-dht hands the message on to its handler as it is.
+    return serveIncoming(
+      stream,
+      (message) => rpc.handleMessage(remotePeer, Object.assign(message, { source })),
+    );
+  };
   await node.start();
   return node as unknown as Node;
 }
