@@ -26,7 +26,8 @@ import { HttpBootstrapper } from "../routing/bootstrap/http.ts";
 import { KubernetesBootstrapper } from "../routing/bootstrap/kubernetes.ts";
 import { createLeaseClient } from "../routing/bootstrap/lease_client.ts";
 import { StaticBootstrapper } from "../routing/bootstrap/static.ts";
-import { createLibp2pRouter } from "../routing/libp2p/libp2p_router.ts";
+import { loadMembershipKeys } from "../routing/libp2p/cluster_secret.ts";
+import { createLibp2pRouter, LIBP2P } from "../routing/libp2p/libp2p_router.ts";
 import { ContainerdStore } from "../store/containerd/containerd_store.ts";
 import { LayoutStore } from "../store/layout/layout_store.ts";
 import type { Store } from "../store/store.ts";
@@ -38,6 +39,7 @@ import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
+import { localGate, peerChannels, servePeers } from "./peer_transfers.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
 
@@ -61,7 +63,12 @@ export async function runRegistry(
   const credentials = await loadCredentials(config.basicAuthDir);
   const filter = createFilter(config);
   const metrics = createMetrics();
+  const { clusterSecretPath } = config.peers;
+  const membershipKeys = clusterSecretPath === undefined
+    ? undefined
+    : await loadMembershipKeys(clusterSecretPath);
 
+  const events = createServiceMetrics(metrics, LIBP2P);
   const router = await createLibp2pRouter({
     listenAddr: config.routerAddr,
     ...(config.routerWebsocketAddr === undefined
@@ -71,11 +78,12 @@ export async function runRegistry(
     ...(config.dataDir === undefined ? {} : { dataDir: config.dataDir }),
     ...(config.zone === undefined ? {} : { zone: config.zone }),
     shares: config.sharesInProgress,
+    ...(membershipKeys === undefined ? {} : { membershipKeys }),
+    onStranger: () => events.gateEvents.refused("secret"),
     bootstrapper: createBootstrapper(config.bootstrap, log),
     log,
   });
   stack.defer(() => router.stop());
-  const events = createServiceMetrics(metrics, router.name);
 
   const store = new VerifiedStore(createStore(config.store, log), {
     log,
@@ -87,10 +95,20 @@ export async function runRegistry(
   const uploads = new TransferLimits(config.uploads);
   const downloads = new TransferLimits(config.downloads);
   const pool = stack.use(new ConnectionPool());
+  const peers = {
+    config: config.peers,
+    offers: router.offers,
+    events: events.gateEvents,
+    log,
+    now: () => performance.now(),
+  };
+  const channels = peerChannels(peers);
   const mirror = new Mirror({
     router,
     client: new PeerClient({
       pool,
+      ...(channels === undefined ? {} : { channels }),
+      onAnswer: (transport) => events.answered(transport),
       ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
     }),
     book: new PeerBook(config.zone === undefined ? {} : { zone: config.zone }),
@@ -104,22 +122,20 @@ export async function runRegistry(
     ? createSharing(store, router.messenger, log, events.shareEvents)
     : undefined;
   await sharing?.serve();
-  const server = new RegistryServer({
-    registry: new Registry({
-      store,
-      router,
-      mirror,
-      filter,
-      defaultRegistry: config.defaultRegistry,
-      uploads,
-      chunkList: (digest) => store.chunkList(digest),
-      ...(credentials === undefined ? {} : { credentials }),
-      ...(sharing === undefined ? {} : { sharing }),
-      log,
-    }),
+  const registry = new Registry({
+    store,
+    router,
+    mirror,
+    filter,
+    defaultRegistry: config.defaultRegistry,
+    uploads,
+    chunkList: (digest) => store.chunkList(digest),
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(sharing === undefined ? {} : { sharing }),
     log,
-    observer: activity,
   });
+  const serving = { log, observer: activity };
+  const server = new RegistryServer({ ...serving, registry: localGate(peers, registry) });
   const syncing = new AbortController();
   const routes = debugging?.routes({
     version: VERSION,
@@ -137,6 +153,7 @@ export async function runRegistry(
   await metricsServer.listen(config.metricsAddr);
   stack.defer(() => metricsServer.close());
   const registryPort = await server.listen(config.registryAddr);
+  const peerServer = await servePeers(peers, { ...serving, registry });
 
   const onAdvertised = (counts: AdvertisedCounts) => {
     events.advertised(counts);
@@ -157,7 +174,7 @@ export async function runRegistry(
   log.info("running Kagami", { version: VERSION, registry: registryPort, store: store.name });
   await aborted(signal);
   log.info("stopping", { graceMs: config.shutdownGraceMs });
-  await server.close(config.shutdownGraceMs);
+  await Promise.all([server, peerServer].map((one) => one?.close(config.shutdownGraceMs)));
 }
 
 function transferStatus(limits: TransferLimits, config: TransferConfig): TransferStatus {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { GateEvents, Transport } from "../registry/gates.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import { ClientGoneError } from "../registry/send_body.ts";
@@ -21,6 +22,9 @@ export interface ServiceMetrics {
   readonly observer: ExchangeObserver;
   readonly mirrorEvents: MirrorEvents;
   readonly shareEvents: ShareEvents;
+  readonly gateEvents: GateEvents;
+  /** A peer answered. */
+  answered(transport: Transport): void;
   /** A stored content turned out to be corrupt. */
   corrupt(): void;
   /** The advertised state was brought in line. */
@@ -41,6 +45,7 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
     counters.servedBytes.inc({ source }, 0);
     counters.verificationFailures.inc({ source }, 0);
   }
+  for (const reason of ["secret", "token", "plain"]) counters.refusals.inc({ reason }, 0);
   const registries = new Set<string>();
   const registryLabel = (registry: string): string => {
     if (!registries.has(registry) && registries.size >= MAX_REGISTRY_LABELS) return OTHER;
@@ -93,6 +98,11 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       abandoned: () => counters.shareAbandoned.inc(),
       waited: (seconds) => histograms.shareWait.observe(seconds),
     },
+    gateEvents: {
+      admitted: (transport) => counters.peerRequests.inc({ direction: "received", transport }),
+      refused: (reason) => counters.refusals.inc({ reason }),
+    },
+    answered: (transport) => counters.peerRequests.inc({ direction: "sent", transport }),
     corrupt: () => counters.verificationFailures.inc({ source: "local" }),
     advertised({ tags, images, contents }) {
       const pairs = [

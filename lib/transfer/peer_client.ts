@@ -16,7 +16,15 @@ import { type DistributionPath, formatDistributionPath } from "../oci/distributi
 import { MANIFEST_MEDIA_TYPES, OCTET_STREAM } from "../oci/media_types.ts";
 import type { Peer } from "../routing/router.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
-import { hostAndPort, httpRequest, type HttpResponse, type HttpTimeouts } from "./http_client.ts";
+import {
+  hostAndPort,
+  type HttpRequest,
+  httpRequest,
+  type HttpResponse,
+  type HttpTimeouts,
+  OtherServerError,
+} from "./http_client.ts";
+import { type PeerChannel, type PeerChannels, PLAIN } from "./peer_channels.ts";
 import { staggered } from "./staggered.ts";
 
 /** Header by which mirrors mark their requests, so that a peer answers from its own store only. */
@@ -33,6 +41,9 @@ export const CHUNKS_HEADER = "X-Kagami-Chunks";
 
 /** Header by which a peer tells how busy it is: a number from 0 to 1. */
 export const LOAD_HEADER = "X-Kagami-Load";
+
+/** Header that carries the token of an offer, over TLS alone. */
+export const TOKEN_HEADER = "X-Kagami-Token";
 
 /** Path of a content's list of chunks, followed by its digest. */
 export const CHUNKS_PATH = "/kagami/v1/chunks/";
@@ -63,7 +74,7 @@ export const DEFAULT_PEER_TIMEOUTS: HttpTimeouts = {
 /** A good answer of a peer. */
 export interface PeerAnswer {
   readonly peer: Peer;
-  /** `host:port` that was asked, for logs. */
+  /** Which registry that is, `host:port`, for logs. Over TLS it was asked at another port. */
   readonly address: string;
   /** Media type without parameters. */
   readonly mediaType: string;
@@ -104,6 +115,16 @@ export interface PeerClientOptions {
   readonly timeouts?: HttpTimeouts;
   /** Where connections are kept; without one each request has a connection of its own. */
   readonly pool?: ConnectionPool;
+  /** How to speak with each peer; plainly with all of them without it. */
+  readonly channels?: PeerChannels;
+  /** Told of each answer of a peer, and how it came. */
+  readonly onAnswer?: (channel: PeerChannel["kind"]) => void;
+}
+
+/** The way to a peer. */
+interface Route {
+  readonly address: string;
+  readonly channel: PeerChannel;
 }
 
 /** Client for peers' registries. */
@@ -111,10 +132,14 @@ export class PeerClient {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #timeouts: HttpTimeouts;
   readonly #pool: ConnectionPool | undefined;
+  readonly #channels: PeerChannels | undefined;
+  readonly #onAnswer: PeerClientOptions["onAnswer"];
 
   constructor(options: PeerClientOptions = {}) {
     this.#timeouts = options.timeouts ?? DEFAULT_PEER_TIMEOUTS;
     this.#pool = options.pool;
+    this.#channels = options.channels;
+    this.#onAnswer = options.onAnswer;
     this.#headers = {
       [MIRRORED_HEADER]: "true",
       [INTERIM_HEADER]: "true",
@@ -138,7 +163,7 @@ export class PeerClient {
     return this.#atAnyAddress(
       peer,
       request.signal,
-      (address, signal) => this.#ask(peer, address, { ...request, signal }),
+      (route, signal) => this.#ask(peer, route, { ...request, signal }),
       ({ response }) => response.close(),
     );
   }
@@ -162,17 +187,19 @@ export class PeerClient {
     signal?: AbortSignal,
   ): Promise<ChunkList> {
     const target = `${CHUNKS_PATH}${digest}`;
-    const response = await this.#atAnyAddress(peer, signal, (address, bounded) =>
-      httpRequest({
-        address,
-        port: peer.registryPort,
-        method: "GET",
-        target,
-        headers: this.#headers,
-        timeouts: this.#timeouts,
-        ...(this.#pool === undefined ? {} : { pool: this.#pool }),
-        signal: bounded,
-      }), (late) => late.close());
+    const response = await this.#atAnyAddress(
+      peer,
+      signal,
+      (route, bounded) =>
+        this.#send(peer, route, {
+          method: "GET",
+          target,
+          headers: this.#headers,
+          timeouts: this.#timeouts,
+          signal: bounded,
+        }),
+      (late) => late.close(),
+    );
     try {
       if (response.status === 404) throw new NotFoundError(`peer has no chunks of ${digest}`);
       const length = response.contentLength ?? 0;
@@ -192,26 +219,68 @@ export class PeerClient {
   async #atAnyAddress<T>(
     peer: Peer,
     signal: AbortSignal | undefined,
-    ask: (address: string, signal: AbortSignal) => Promise<T>,
+    ask: (route: Route, signal: AbortSignal) => Promise<T>,
     discard: (late: T) => void,
   ): Promise<T> {
     if (peer.addresses.length === 0) throw new PeerError(`peer ${peer.id} has no address`);
-    return await staggered(peer.addresses, {
-      attempt: ask,
-      headStartMs: ADDRESS_HEAD_START_MS,
-      // Only a peer that cannot be reached here may answer at another of its addresses.
-      isFinal: (error) => !(error instanceof PeerError),
-      discard,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const through = (channel: PeerChannel) =>
+      staggered(peer.addresses, {
+        attempt: (address, bounded) => ask({ address, channel }, bounded),
+        headStartMs: ADDRESS_HEAD_START_MS,
+        // Only a peer that cannot be reached here may answer at another of its addresses.
+        isFinal: (error) => !(error instanceof PeerError),
+        discard,
+        ...(signal === undefined ? {} : { signal }),
+      });
+    const channel = await this.#channels?.of(peer, signal) ?? PLAIN;
+    try {
+      return await through(channel);
+    } catch (error) {
+      if (channel.kind === "plain" || !(error instanceof OtherServerError)) throw error;
+      const renewed = await this.#channels?.renewed(peer, channel, signal);
+      if (renewed === undefined) throw error;
+      return await through(renewed);
+    }
   }
 
-  async #ask(peer: Peer, address: string, request: PeerRequest): Promise<PeerAnswer> {
+  /** Sends a request the way that the channel goes. */
+  async #send(
+    peer: Peer,
+    { address, channel }: Route,
+    request: Omit<HttpRequest, "address" | "port" | "pool" | "certificate">,
+  ): Promise<HttpResponse> {
+    const pool = this.#pool === undefined ? {} : { pool: this.#pool };
+    if (channel.kind === "plain") {
+      const response = await httpRequest({
+        ...request,
+        ...pool,
+        address,
+        port: peer.registryPort,
+      });
+      this.#onAnswer?.(channel.kind);
+      return response;
+    }
+    const { port, certificate, token } = channel;
+    const headers = { ...request.headers, [TOKEN_HEADER]: token };
+    const response = await httpRequest({
+      ...request,
+      ...pool,
+      address,
+      port,
+      certificate,
+      headers,
+    });
+    this.#onAnswer?.(channel.kind);
+    if (response.status !== 403) return response;
+    // The token is too old, or of another life of the peer.
+    response.close();
+    throw new OtherServerError("peer does not take the token");
+  }
+
+  async #ask(peer: Peer, route: Route, request: PeerRequest): Promise<PeerAnswer> {
     const { path, method, range, signal, headMs, isGrowing, onInterim } = request;
     const accept = path.kind === "manifests" ? MANIFEST_MEDIA_TYPES.join(", ") : "*/*";
-    const response = await httpRequest({
-      address,
-      port: peer.registryPort,
+    const response = await this.#send(peer, route, {
       method,
       target: formatDistributionPath(path),
       headers: {
@@ -225,14 +294,13 @@ export class PeerClient {
         ...(headMs === undefined ? {} : { headMs }),
         ...(isGrowing ? { stallMs: GROWING_STALL_MS } : {}),
       },
-      ...(this.#pool === undefined ? {} : { pool: this.#pool }),
       ...(onInterim === undefined ? {} : { onInterim }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {
       return {
         peer,
-        address: hostAndPort(address, peer.registryPort),
+        address: hostAndPort(route.address, peer.registryPort),
         ...check(response, request),
       };
     } catch (error) {
