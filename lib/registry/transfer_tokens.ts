@@ -35,7 +35,7 @@ export class TransferTokens {
    * @returns A token for the peer.
    */
   issue(peer: string): string {
-    const period = this.#period();
+    const period = String(this.#period());
     return `${peer}.${period}.${this.#mac(peer, period).toBase64({ alphabet: "base64url" })}`;
   }
 
@@ -45,10 +45,9 @@ export class TransferTokens {
    */
   peerOf(token: string | undefined): string | undefined {
     const match = /^([A-Za-z0-9]{1,128})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43}=)$/.exec(token ?? "");
-    const [, peer, text, mac] = match ?? [];
-    if (peer === undefined || text === undefined || mac === undefined) return undefined;
-    const period = Number(text);
-    const age = this.#period() - period;
+    const [, peer, period, mac] = match ?? [];
+    if (peer === undefined || period === undefined || mac === undefined) return undefined;
+    const age = this.#period() - Number(period);
     const sent = Uint8Array.fromBase64(mac, { alphabet: "base64url" });
     if (!timingSafeEqual(sent, this.#mac(peer, period))) return undefined;
     return age === 0 || age === 1 ? peer : undefined;
@@ -58,7 +57,7 @@ export class TransferTokens {
     return Math.floor(this.#now() / TOKEN_PERIOD_MS);
   }
 
-  #mac(peer: string, period: number): Uint8Array {
+  #mac(peer: string, period: string): Uint8Array {
     return new Uint8Array(createHmac("sha256", this.#key).update(`${peer}.${period}`).digest());
   }
 }
