@@ -1,6 +1,6 @@
 /**
- * Runs everything: set-up, checks, and the tests of units, conformance, odd input, chart, integration and interoperation.
- * `deno task test` and `.ci/run` call it.
+ * Runs everything: set-up, checks, and the tests of units, conformance, odd input, chart, web page, integration,
+ * interoperation and chaos. `deno task test` and `.ci/run` call it.
  *
  * Ends with a line `N passed, N failed[, N skipped]`, and with a code other than 0 if anything failed.
  *
@@ -9,14 +9,18 @@
 
 import { type Counts, readReport } from "./junit.ts";
 
-/** What the integration tests need, by Debian's names. */
-const DEBIAN_PACKAGES = [
+/** What the tests of the web page need, by Debian's names. */
+const BROWSER_PACKAGES = ["chromium"];
+
+/** What the tests with real containerds need. */
+const TEST_BED_PACKAGES = [
   "containerd",
   "runc",
   "skopeo",
   "docker-registry",
   "dnsmasq-base",
   "iproute2",
+  "libfaketime",
   "curl",
 ];
 
@@ -24,7 +28,17 @@ const DEBIAN_PACKAGES = [
 const WITH_LEAKS = "tests/unit/routing";
 
 /** Parts that can be run alone: `tests/run.ts unit`. */
-const PARTS = ["check", "unit", "conformance", "fuzz", "chart", "integration", "interop"] as const;
+const PARTS = [
+  "check",
+  "unit",
+  "conformance",
+  "fuzz",
+  "chart",
+  "browser",
+  "integration",
+  "interop",
+  "chaos",
+] as const;
 
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -46,10 +60,10 @@ async function isInstalled(name: string): Promise<boolean> {
 }
 
 /** Installs Debian's packages where that is possible. Tests that lack something say so and are skipped. */
-async function installPackages(): Promise<void> {
+async function installPackages(names: readonly string[]): Promise<void> {
   try {
     const missing: string[] = [];
-    for (const name of DEBIAN_PACKAGES) if (!await isInstalled(name)) missing.push(name);
+    for (const name of names) if (!await isInstalled(name)) missing.push(name);
     if (missing.length === 0) return;
     if (Deno.uid() !== 0) return say(`not root: ${missing.join(", ")} not installed`);
     say(`installing ${missing.join(", ")}`);
@@ -93,7 +107,11 @@ async function test(folder: string, args: string[]): Promise<void> {
 
 const wanted = Deno.args.length === 0 ? PARTS : PARTS.filter((part) => Deno.args.includes(part));
 
-if (wanted.includes("integration") || wanted.includes("interop")) await installPackages();
+const needsTestBed = wanted.some((part) => ["integration", "interop", "chaos"].includes(part));
+await installPackages([
+  ...(wanted.includes("browser") ? BROWSER_PACKAGES : []),
+  ...(needsTestBed ? TEST_BED_PACKAGES : []),
+]);
 if (wanted.includes("check")) {
   await check("format", ["fmt", "--check"]);
   await check("lint", ["lint"]);
@@ -114,8 +132,13 @@ if (wanted.includes("unit")) {
 if (wanted.includes("conformance")) await test("tests/conformance", []);
 if (wanted.includes("fuzz")) await test("tests/fuzz", []);
 if (wanted.includes("chart")) await test("tests/chart", []);
+if (wanted.includes("browser")) await test("tests/browser", []);
 if (wanted.includes("integration")) await test("tests/integration", []);
 if (wanted.includes("interop")) await test("tests/interop", []);
+if (wanted.includes("chaos")) {
+  await test("tests/soak", []);
+  await test("tests/chaos", []);
+}
 
 const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
 say(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);

@@ -6,7 +6,7 @@
 import { UnavailableError } from "../errors.ts";
 import { sleep } from "../sleep.ts";
 import { DEMO_REPOSITORY, DEMO_TAG, pullDemoImage, type PulledContent } from "./demo_image.ts";
-import { DemoNode } from "./demo_node.ts";
+import { DemoNode, freePorts } from "./demo_node.ts";
 
 /** Loopback addresses that stand for the nodes'. */
 const NODE_IPS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"] as const;
@@ -56,7 +56,7 @@ async function startNodes(
   folder: string,
   stack: AsyncDisposableStack,
 ): Promise<[DemoNode, DemoNode, DemoNode]> {
-  const ports = freePorts();
+  const ports = freePorts(NODE_IPS);
   const nodes: DemoNode[] = [];
   for (const [index, ip] of NODE_IPS.entries()) {
     const name = `node-${index + 1}`;
@@ -79,17 +79,6 @@ async function startNodes(
   }
   await Promise.all(nodes.map((node) => node.ready(nodes.length - 1)));
   return [first, second, third];
-}
-
-/** Ports that are free on all of the addresses; held open together while they are looked for. */
-function freePorts(): { registry: number; router: number; metrics: number } {
-  using stack = new DisposableStack();
-  const find = (): number => {
-    const { port } = (stack.use(Deno.listen({ hostname: NODE_IPS[0], port: 0 }))).addr;
-    for (const hostname of NODE_IPS.slice(1)) stack.use(Deno.listen({ hostname, port }));
-    return port;
-  };
-  return { registry: find(), router: find(), metrics: find() };
 }
 
 /** Pulls as soon as the image is found: nodes tell each other within moments. */

@@ -22,6 +22,24 @@ export interface DemoNodeOptions {
   readonly repository: string;
   /** Folder for its store and log. */
   readonly folder: string;
+  /** Further flags. */
+  readonly flags?: readonly string[];
+}
+
+/**
+ * Finds ports that are free on all addresses; held open together while they are looked for.
+ *
+ * @param ips The addresses.
+ * @returns The ports of a node on any of them.
+ */
+export function freePorts(ips: readonly string[]): DemoNodeOptions["ports"] {
+  using stack = new DisposableStack();
+  const find = (): number => {
+    const { port } = (stack.use(Deno.listen({ hostname: ips[0]!, port: 0 }))).addr;
+    for (const hostname of ips.slice(1)) stack.use(Deno.listen({ hostname, port }));
+    return port;
+  };
+  return { registry: find(), router: find(), metrics: find() };
 }
 
 /** A running node. Stopped when disposed. */
@@ -32,6 +50,8 @@ export class DemoNode implements AsyncDisposable {
   readonly url: string;
   /** How peers call it. */
   readonly address: string;
+  /** URL of its metrics address. */
+  readonly metricsUrl: string;
   readonly #options: DemoNodeOptions;
   #process: Deno.ChildProcess | undefined;
 
@@ -44,11 +64,12 @@ export class DemoNode implements AsyncDisposable {
     this.store = new DemoStore(`${options.folder}/store`);
     this.address = `${options.ip}:${options.ports.registry}`;
     this.url = `http://${this.address}`;
+    this.metricsUrl = `http://${options.ip}:${options.ports.metrics}`;
   }
 
   /** Starts the process. */
   async start(): Promise<void> {
-    const { ip, ports, bootstrapIp, repository, folder } = this.#options;
+    const { ip, ports, bootstrapIp, repository, folder, flags = [] } = this.#options;
     const log = await Deno.open(`${folder}/log.json`, { write: true, create: true });
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
@@ -68,6 +89,7 @@ export class DemoNode implements AsyncDisposable {
         // The demo runs on machines of any load; a node of its own needs no such time.
         "--mirror-resolve-timeout=2s",
         "--log-level=DEBUG",
+        ...flags,
       ],
       stdin: "null",
       stdout: "null",

@@ -40,6 +40,7 @@ import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
 import { localGate, peerChannels, servePeers } from "./peer_transfers.ts";
+import { createAccessGate } from "./access.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
 
@@ -122,6 +123,13 @@ export async function runRegistry(
     ? createSharing(store, router.messenger, log, events.shareEvents)
     : undefined;
   await sharing?.serve();
+  const access = config.access &&
+    stack.use(createAccessGate(config.access, {
+      store,
+      knowsPeers: credentials !== undefined || clusterSecretPath !== undefined,
+      log,
+      onVerdict: (verdict) => events.proved(verdict),
+    })).gate;
   const registry = new Registry({
     store,
     router,
@@ -132,6 +140,7 @@ export async function runRegistry(
     chunkList: (digest) => store.chunkList(digest),
     ...(credentials === undefined ? {} : { credentials }),
     ...(sharing === undefined ? {} : { sharing }),
+    ...(access === undefined ? {} : { access }),
     log,
   });
   const serving = { log, observer: activity };

@@ -4,6 +4,7 @@
  * @module
  */
 import type { GateEvents, Transport } from "../registry/gates.ts";
+import type { Verdict } from "../access/proofs.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import { ClientGoneError } from "../registry/send_body.ts";
@@ -13,6 +14,10 @@ import type { MirrorEvents } from "../transfer/mirror_events.ts";
 
 /** Most registries that have a label of their own; requests can name any. */
 export const MAX_REGISTRY_LABELS = 256;
+
+const VERDICTS = ["granted", "challenged", "refused", "unreachable", "busy"] satisfies Verdict[
+  "result"
+][];
 
 const OTHER = "other";
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
@@ -25,6 +30,8 @@ export interface ServiceMetrics {
   readonly gateEvents: GateEvents;
   /** A peer answered. */
   answered(transport: Transport): void;
+  /** It was found out whether somebody may have private content. */
+  proved(verdict: Verdict): void;
   /** A stored content turned out to be corrupt. */
   corrupt(): void;
   /** The advertised state was brought in line. */
@@ -41,6 +48,7 @@ export interface ServiceMetrics {
 export function createServiceMetrics(metrics: Metrics, router: string): ServiceMetrics {
   const { counters, gauges, histograms } = metrics;
   // There from the start: Prometheus sees no increase from nothing to one, so the first failure would go unnoticed.
+  for (const result of VERDICTS) counters.accessProofs.inc({ result }, 0);
   for (const source of ["local", "peer"]) {
     counters.servedBytes.inc({ source }, 0);
     counters.verificationFailures.inc({ source }, 0);
@@ -103,6 +111,7 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       refused: (reason) => counters.refusals.inc({ reason }),
     },
     answered: (transport) => counters.peerRequests.inc({ direction: "sent", transport }),
+    proved: ({ result }) => counters.accessProofs.inc({ result }),
     corrupt: () => counters.verificationFailures.inc({ source: "local" }),
     advertised({ tags, images, contents }) {
       const pairs = [

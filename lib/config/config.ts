@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { PrivateRegistry } from "../access/private_registries.ts";
 import { ConfigError } from "../errors.ts";
 import type { ListenAddress } from "../net/listen.ts";
 import type { ClientRule } from "../net/local_clients.ts";
@@ -71,6 +72,15 @@ export interface PeerConfig {
   readonly clusterSecretPath?: string;
 }
 
+/** What is private, and how it is found out who may have it. */
+export interface AccessConfig {
+  readonly registries: readonly PrivateRegistry[];
+  readonly proofTtlMs: number;
+  readonly opensWhenUnreachable: boolean;
+  /** containerd's `config_path`. */
+  readonly configPath: string;
+}
+
 /** Configuration of `registry`. */
 export interface RegistryConfig {
   readonly logLevel: LogLevel;
@@ -84,6 +94,8 @@ export interface RegistryConfig {
   readonly mirroredRegistries: readonly string[];
   readonly registryFilters: readonly RegExp[];
   readonly defaultRegistry: string;
+  /** Whose content is handed out to whom; undefined if none is private. */
+  readonly access?: AccessConfig;
   readonly resolveTimeoutMs: number;
   /** Infinity for no limit. */
   readonly resolveRetries: number;
@@ -314,6 +326,7 @@ function registryConfig(values: RegistryValues): RegistryConfig {
     mirroredRegistries: registryHosts(values.mirroredRegistries),
     registryFilters: values.registryFilters,
     defaultRegistry: values.defaultRegistry!,
+    ...(values.privateRegistries.length === 0 ? {} : { access: accessConfig(values) }),
     resolveTimeoutMs: values.mirrorResolveTimeout!,
     resolveRetries: values.mirrorResolveRetries! || Infinity,
     uploads: {
@@ -348,6 +361,15 @@ function peerConfig(values: RegistryValues): PeerConfig {
     tlsAddr: values.peerTlsAddr!,
     localClients: values.localClients,
     ...(isClosed ? { clusterSecretPath } : {}),
+  };
+}
+
+function accessConfig(values: RegistryValues): AccessConfig {
+  return {
+    registries: values.privateRegistries,
+    proofTtlMs: values.privateProofTtl!,
+    opensWhenUnreachable: values.privateWhenUnreachable === "allow",
+    configPath: values.configPath!,
   };
 }
 

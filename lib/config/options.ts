@@ -20,6 +20,7 @@ import {
   mirrorTarget,
   oneOf,
   optionalListenAddress,
+  privateRegistry,
   registryHost,
   repositoryName,
   type ValueParser,
@@ -165,6 +166,27 @@ export const REGISTRY_OPTIONS = {
     "docker.io",
     "Registry that is meant by clients that name none.",
   ),
+  privateRegistries: list(
+    "private-registries",
+    privateRegistry,
+    "Registries, or parts of them, whose content is handed out only to clients whose credentials the registry accepts.",
+  ),
+  privateProofTtl: option(
+    "private-proof-ttl",
+    duration,
+    "5m",
+    "How long a private registry's word that somebody may have a repository is believed.",
+  ),
+  privateWhenUnreachable: option(
+    "private-when-unreachable",
+    oneOf("deny", "allow"),
+    "deny",
+    "What becomes of requests for private content while its registry cannot be asked.",
+  ),
+  configPath: {
+    ...CONFIG_PATH,
+    help: "Directory of the mirror configuration, which tells where private registries are.",
+  },
   mirrorResolveTimeout: option(
     "mirror-resolve-timeout",
     duration,

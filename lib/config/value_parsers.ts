@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { PrivateRegistry } from "../access/private_registries.ts";
 import { translateGoRegExp } from "./go_regexp.ts";
 import { type ListenAddress, parseListenAddress } from "../net/listen.ts";
 import { type ClientRule, parseClientRule } from "../net/local_clients.ts";
@@ -160,6 +161,18 @@ export const mirroredRegistry: ValueParser<MirroredRegistry> = {
     const host = match?.[2];
     if (host === undefined || !isRegistry(host)) return undefined;
     return { url: `${match?.[1] ?? "https"}://${host}`, host };
+  },
+};
+
+/** Registry whose content is private, or a part of it: as URL or host, with the beginning of a repository's name. */
+export const privateRegistry: ValueParser<PrivateRegistry> = {
+  allowed: "a registry such as ghcr.io, ghcr.io/team or https://registry.example.com:5000/team",
+  parse(text) {
+    const match = /^(?:(https?):\/\/)?([^/]+)(?:\/(.+?))?\/?$/.exec(text);
+    const [, scheme = "https", host, prefix] = match ?? [];
+    if (host === undefined || !isRegistry(host)) return undefined;
+    if (prefix !== undefined && !isRepository(prefix)) return undefined;
+    return { host, url: `${scheme}://${host}`, ...(prefix === undefined ? {} : { prefix }) };
   },
 };
 

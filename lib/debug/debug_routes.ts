@@ -84,6 +84,7 @@ export async function nodeStatus(parts: DebugParts, startedAt: number): Promise<
     router: { name: router.name, ready: routerStatus.ready, detail: routerStatus.detail },
     peers: router.peers(),
     lost: router.lost(),
+    links: router.links(),
     ...(advertised === undefined ? {} : { advertised }),
     requests: activity.requests,
     uploads: parts.uploads(),

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { LostPeer, Peer } from "../routing/router.ts";
+import type { Links, LostPeer, Peer } from "../routing/router.ts";
 import type { Download } from "../share/messages.ts";
 
 /** Path of a {@linkcode NodeStatus}. */
@@ -56,6 +56,7 @@ export interface NodeStatus {
   readonly router: PartStatus;
   readonly peers: readonly Peer[];
   readonly lost: readonly LostPeer[];
+  readonly links: Links;
   /** Numbers of keys that are announced; undefined before the first look at the store. */
   readonly advertised?: {
     readonly tags: number;

@@ -17,13 +17,14 @@ const MAX_SHOWN = 16;
  * @returns Lines, each with its newline.
  */
 export function formatStatus(status: NodeStatus): string {
-  const { advertised, peers, lost } = status;
+  const { advertised, peers, lost, links } = status;
   const zone = status.zone === undefined ? "" : `, zone ${status.zone}`;
   const facts = [
     ["Kagami", `${status.version}, up ${formatDuration(status.uptimeSeconds)}${zone}`],
     ["node", `${status.id} at ${status.addresses.join(", ")}`],
     ["store", partText(status.store)],
     ["router", partText(status.router)],
+    ["links", `${links.connections} connections with ${links.streams} streams`],
     [
       "announced",
       advertised === undefined

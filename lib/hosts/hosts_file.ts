@@ -37,8 +37,17 @@ export function formatHostsFile(options: HostsFileOptions): string {
 }
 
 function serverLine(registryUrl: string | undefined): string | undefined {
-  if (registryUrl === undefined) return undefined;
-  return `server = '${registryUrl === DOCKER_IO.url ? DOCKER_IO.server : registryUrl}'`;
+  return registryUrl === undefined ? undefined : `server = '${upstreamUrl(registryUrl)}'`;
+}
+
+/**
+ * Where a registry really is.
+ *
+ * @param registryUrl Its URL, as its name says.
+ * @returns The URL that containerd asks if nobody tells it otherwise.
+ */
+export function upstreamUrl(registryUrl: string): string {
+  return registryUrl === DOCKER_IO.url ? DOCKER_IO.server : registryUrl;
 }
 
 function mirrorTables(options: HostsFileOptions): string[] {
@@ -128,6 +137,34 @@ export function prependHostsFile(options: HostsFileOptions, existing: ExistingHo
     ...hosts.map(([url, table]) => stringify({ host: { [url]: table } }).trim()),
   ];
   return parts.join("\n\n");
+}
+
+/** What a file says about the registry itself. */
+export interface UpstreamServer {
+  /** Its URL; left out if the file does not name it. */
+  readonly server?: string;
+  /** Files with certificates to trust, absolute or beside the file. */
+  readonly ca: readonly string[];
+  readonly skipsVerification: boolean;
+  /** Whether the URL's path is all of the path, without `/v2`. */
+  readonly overridesPath: boolean;
+}
+
+/**
+ * Reads what an operator says about a registry itself.
+ *
+ * @param existing What is there.
+ * @returns What it says.
+ * @throws {ConfigError} If the file is not TOML.
+ */
+export function parseUpstreamServer(existing: ExistingHosts): UpstreamServer {
+  const { server, ca, skip_verify, override_path } = parseExisting(existing);
+  return {
+    ...(typeof server === "string" && server !== "" ? { server } : {}),
+    ca: [ca ?? []].flat(2).filter((path) => typeof path === "string"),
+    skipsVerification: skip_verify === true,
+    overridesPath: override_path === true,
+  };
 }
 
 function parseExisting(existing: ExistingHosts): TomlTable {

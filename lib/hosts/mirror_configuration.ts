@@ -161,7 +161,13 @@ async function hostsText(
   return existing === undefined ? formatHostsFile(file) : prependHostsFile(file, existing);
 }
 
-async function readExisting(folder: string): Promise<ExistingHosts | undefined> {
+/**
+ * Reads what is in a registry's folder.
+ *
+ * @param folder Its path.
+ * @returns What is there; undefined for an empty folder.
+ */
+export async function readExisting(folder: string): Promise<ExistingHosts | undefined> {
   const files = await listNames(folder);
   if (files.length === 0) return undefined;
   const path = `${folder}/${HOSTS_FILE}`;

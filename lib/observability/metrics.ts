@@ -166,6 +166,13 @@ const DEFINITIONS = {
       "Nodes that were refused: without the cluster's secret (secret), without a token over TLS (token), or with a plain request that is not of this node where TLS is required (plain).",
     labels: ["reason"],
   },
+  accessProofs: {
+    name: "kagami_access_proofs_total",
+    type: "counter",
+    help:
+      "Requests for private content, by what its registry says of the client (granted, challenged, refused, unreachable, busy).",
+    labels: ["result"],
+  },
   verificationFailures: {
     name: "kagami_verification_failures_total",
     type: "counter",

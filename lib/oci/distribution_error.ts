@@ -30,21 +30,24 @@ export class DistributionError extends KagamiError {
   readonly status: number;
   /** Additional machine-readable data, or undefined. */
   readonly detail: unknown;
+  /** Which credentials are wanted, of an `UNAUTHORIZED`: value of `WWW-Authenticate`; undefined for the mirror's own. */
+  readonly challenge: string | undefined;
 
   /**
    * @param code Code of the specification.
    * @param message Text for people.
-   * @param options `detail` for the body, `status` where it differs from the usual one, `cause`.
+   * @param options `detail` for the body, `status` where it differs from the usual one, `challenge`, `cause`.
    */
   constructor(
     code: DistributionErrorCode,
     message: string,
-    options: ErrorOptions & { detail?: unknown; status?: number } = {},
+    options: ErrorOptions & { detail?: unknown; status?: number; challenge?: string } = {},
   ) {
     super(`ERR_DISTRIBUTION_${code}`, message, options);
     this.distributionCode = code;
     this.status = options.status ?? DISTRIBUTION_ERROR_STATUS[code];
     this.detail = options.detail;
+    this.challenge = options.challenge;
   }
 
   /**

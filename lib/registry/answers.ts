@@ -80,7 +80,9 @@ export function failureAnswer(
     headers["Content-Range"] = `bytes */${error.size}`;
   }
   const shown = asDistributionError(error, facts.path);
-  if (shown.status === 401) headers["WWW-Authenticate"] = 'Basic realm="kagami"';
+  if (shown.status === 401) {
+    headers["WWW-Authenticate"] = shown.challenge ?? 'Basic realm="kagami"';
+  }
   if (shown.status === 429) headers["Retry-After"] = "1";
   if (shown.status === 405) headers["Allow"] = "GET, HEAD";
   const body = encoder.encode(shown.body());

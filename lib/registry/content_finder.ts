@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AccessGate } from "../access/gate.ts";
 import { NotFoundError, VerificationError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
@@ -57,6 +58,8 @@ export interface ContentFinderOptions {
   readonly mirror: Mirror;
   /** Left out if downloads in progress are not shared. */
   readonly sharing?: Sharing;
+  /** Left out if no content is private. */
+  readonly access?: AccessGate;
 }
 
 /** Finds content, here and at other nodes. */
@@ -89,7 +92,7 @@ export class ContentFinder {
       complete: () => this.local(request, path),
       // Manifests are small, and sent when they are complete.
       growing: async (signal) =>
-        path.kind === "blobs" ? await this.#growing(request, digest, signal) : undefined,
+        path.kind === "blobs" ? await this.#growing(request, path, digest, signal) : undefined,
       isHopeless: () => sharing.state(digest) === "failed",
       signal: request.signal,
     });
@@ -97,9 +100,11 @@ export class ContentFinder {
 
   async #growing(
     request: RegistryRequest,
+    path: DistributionPath,
     digest: Digest,
     signal: AbortSignal,
   ): Promise<Content | undefined> {
+    await this.#options.access?.checkName(path, digest);
     const ingest = await this.#options.store.ingests?.find(digest);
     if (ingest === undefined) return undefined;
     const range = parseRange(rangeHeader(request, digest), ingest.total);
@@ -121,6 +126,7 @@ export class ContentFinder {
     const { store } = this.#options;
     const source = "local";
     const digest = path.digest ?? await store.resolve(path.key);
+    await this.#options.access?.checkName(path, digest);
     const descriptor = await store.descriptor(digest);
     if (path.kind === "manifests" && !isManifestMediaType(descriptor.mediaType)) {
       throw new NotFoundError(`${digest} is not a manifest`);

@@ -53,8 +53,12 @@ export class LocalGate implements Answerer {
     const { client, url } = request;
     // Probes tell nothing of content, and kubelet's come from anywhere on the node.
     if (PROBES.has(url.pathname)) return registry.answer(request);
-    if (isLocal !== undefined && !isLocal(client)) return Promise.resolve(this.#refuse(request));
-    if (request.header(MIRRORED_HEADER.toLowerCase()) === "true") events.admitted("plain");
+    const isPeer = request.header(MIRRORED_HEADER.toLowerCase()) === "true";
+    // Where TLS is required no peer comes here, whatever its address; who says so wants what is for peers.
+    if (isLocal !== undefined && (isPeer || !isLocal(client))) {
+      return Promise.resolve(this.#refuse(request));
+    }
+    if (isPeer) events.admitted("plain");
     return registry.answer(request);
   }
 

@@ -111,7 +111,8 @@ export class Registry {
 
   /** A list of chunks, for peers that fetch the content. */
   async #chunks(request: RegistryRequest): Promise<RegistryAnswer> {
-    this.#check(request);
+    this.#checkMethod(request);
+    this.#checkMember(request);
     const digest = request.url.pathname.slice(CHUNKS_PATH.length);
     const list = isDigest(digest) ? await this.#options.chunkList(digest) : undefined;
     if (list === undefined) throw new NotFoundError(`no chunks of ${digest}`);
@@ -123,31 +124,62 @@ export class Registry {
     return { status: 200, headers, body, facts: { handler: "registry" } };
   }
 
-  /** What holds for everything below `/v2/` and `/kagami/`: credentials, if they are wanted, and no changes. */
-  #check(request: RegistryRequest): void {
-    const { credentials } = this.#options;
-    if (credentials && !isAuthorized(request.header("authorization"), credentials)) {
-      throw new DistributionError("UNAUTHORIZED", "invalid credentials");
-    }
+  #checkMethod(request: RegistryRequest): void {
     if (request.method !== "GET" && request.method !== "HEAD") {
       throw new DistributionError("UNSUPPORTED", "this mirror only serves pulls");
     }
   }
 
+  /** Whether a client sends the credentials of the cluster, if there are any. */
+  #isMember(request: RegistryRequest): boolean {
+    const { credentials } = this.#options;
+    return credentials === undefined || isAuthorized(request.header("authorization"), credentials);
+  }
+
+  #checkMember(request: RegistryRequest): void {
+    if (!this.#isMember(request)) {
+      throw new DistributionError("UNAUTHORIZED", "invalid credentials");
+    }
+  }
+
+  /**
+   * Credentials for the upstream registry prove more than those of the cluster, in whose place containerd sends them once
+   * it was asked for them. Peers have proven nothing upstream, but their clients have.
+   */
+  async #checkAccess(request: RegistryRequest, path: DistributionPath | ListPath): Promise<void> {
+    const { access, credentials } = this.#options;
+    const authorization = request.header("authorization");
+    const isMember = this.#isMember(request);
+    const mayProve = isMember || authorization !== undefined;
+    if (!access?.covers(path) || isFromPeer(request) || !mayProve) {
+      return this.#checkMember(request);
+    }
+    const isOwn = credentials !== undefined && isMember;
+    await access.admit(path, isOwn ? undefined : authorization);
+  }
+
   async #v2(request: RegistryRequest): Promise<RegistryAnswer> {
-    const { filter, defaultRegistry } = this.#options;
-    this.#check(request);
+    const { filter, defaultRegistry, access } = this.#options;
+    // Without private content nobody learns anything without the cluster's credentials.
+    if (access === undefined) this.#checkMember(request);
+    this.#checkMethod(request);
     const { pathname, searchParams } = request.url;
     if (pathname === "/v2" || pathname === "/v2/") {
+      this.#checkMember(request);
       return textAnswer(request, 200, "{}", { handler: "v2" }, "application/json");
     }
     const list = parseListPath(pathname, searchParams.get("ns"), defaultRegistry);
-    if (list !== undefined) return await this.#list(request, list);
+    if (list !== undefined) {
+      await this.#checkAccess(request, list);
+      return await this.#list(request, list);
+    }
     const path = parseDistributionPath(pathname, searchParams.get("ns"), defaultRegistry);
     if (!filter.allows(path)) {
+      this.#checkMember(request);
       const error = unknown(path, "not mirrored, by configuration");
       return failureAnswer(request, error, { handler: "registry", path });
     }
+    await this.#checkAccess(request, path);
     return await this.#pull(request, path);
   }
 
@@ -163,7 +195,7 @@ export class Registry {
   }
 
   async #pull(request: RegistryRequest, path: DistributionPath): Promise<RegistryAnswer> {
-    const isFromMirror = request.header(MIRRORED_HEADER.toLowerCase()) === "true";
+    const isFromMirror = isFromPeer(request);
     const local = { handler: "registry", path } as const;
     try {
       const content = isFromMirror
@@ -220,4 +252,8 @@ export class Registry {
   failure(request: RegistryRequest, error: unknown, facts: AnswerFacts): RegistryAnswer {
     return failureAnswer(request, error, facts);
   }
+}
+
+function isFromPeer(request: RegistryRequest): boolean {
+  return request.header(MIRRORED_HEADER.toLowerCase()) === "true";
 }

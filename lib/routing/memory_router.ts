@@ -5,7 +5,7 @@
  * @module
  */
 import { Forgotten } from "./forgotten.ts";
-import type { LookupOptions, LostPeer, Peer, Router, RouterStatus, Self } from "./router.ts";
+import type { Links, LookupOptions, LostPeer, Peer, Router, RouterStatus, Self } from "./router.ts";
 
 /** What the nodes of a {@linkcode MemoryRouter} cluster share. */
 export class MemoryNetwork {
@@ -103,6 +103,11 @@ export class MemoryRouter implements Router {
   /** @inheritdoc */
   lost(): LostPeer[] {
     return []; // A node of this network leaves in order, or not at all.
+  }
+
+  /** @inheritdoc */
+  links(): Links {
+    return { connections: 0, streams: 0 }; // It calls its peers directly.
   }
 
   /** @inheritdoc */

@@ -35,6 +35,13 @@ export interface LostPeer {
   readonly agoMs: number;
 }
 
+/** What a node holds open to talk to others. */
+export interface Links {
+  readonly connections: number;
+  /** Conversations on them, in both directions. */
+  readonly streams: number;
+}
+
 /** Whether lookups can find anything, and why not. */
 export interface RouterStatus {
   readonly ready: boolean;
@@ -85,6 +92,9 @@ export interface Router {
 
   /** Peers that were lost and have not come back; they are forgotten after some minutes. */
   lost(): LostPeer[];
+
+  /** What is open to peers now. */
+  links(): Links;
 
   /** This node, as it tells others. */
   self(): Self;

@@ -52,6 +52,17 @@ export function imageEntries(
   return [...entries.values()];
 }
 
+/**
+ * Finds the sources of one content in a list.
+ *
+ * @param entries What a store listed.
+ * @param digest The content.
+ * @returns Its sources; none if it is not in the list.
+ */
+export function sourcesIn(entries: readonly StoreEntry[], digest: Digest): readonly Source[] {
+  return entries.find(({ kind, key }) => kind !== "tag" && key === digest)?.sources ?? [];
+}
+
 /** Sources by image name, passed down to all content that the image refers to. */
 function namedSources(
   images: readonly ImageName[],

@@ -9,7 +9,7 @@ import { parseManifest } from "../oci/manifest.ts";
 import { OCTET_STREAM } from "../oci/media_types.ts";
 import { EventChannel } from "./event_channel.ts";
 import { checkRange } from "./file_reader.ts";
-import { imageEntries, type StoredContent } from "./image_entries.ts";
+import { imageEntries, sourcesIn, type StoredContent } from "./image_entries.ts";
 import type {
   ByteRange,
   ContentReader,
@@ -102,6 +102,11 @@ export class MemoryStore implements Store {
     const content = this.#contents.get(digest);
     if (content === undefined) throw new NotFoundError(`no content ${digest}`);
     return content;
+  }
+
+  async sources(digest: Digest): Promise<readonly Source[]> {
+    this.#content(digest);
+    return sourcesIn(await this.list(), digest);
   }
 
   // deno-lint-ignore require-await -- async turns what is thrown into a rejection

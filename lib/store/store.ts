@@ -164,6 +164,16 @@ export interface Store {
   descriptor(digest: Digest): Promise<Descriptor>;
 
   /**
+   * Tells where a content comes from: what is noted at the content itself, else what the images that refer to it are
+   * called.
+   *
+   * @returns Its sources; none if nothing is known.
+   * @throws {NotFoundError} If the store does not hold it completely.
+   * @throws {UnavailableError} If the store cannot be asked.
+   */
+  sources(digest: Digest): Promise<readonly Source[]>;
+
+  /**
    * Opens a content for reading. Deleting the content while it is read does not break the reader.
    *
    * @param digest What to read.

@@ -18,6 +18,7 @@ import type {
   ContentReader,
   Descriptor,
   Ingests,
+  Source,
   Store,
   StoreEntry,
   StoreEvent,
@@ -101,6 +102,10 @@ export class VerifiedStore implements Store {
     const descriptor = await this.#inner.descriptor(digest);
     if (this.#corrupt.has(digest)) await this.#recheck(digest);
     return descriptor;
+  }
+
+  sources(digest: Digest): Promise<readonly Source[]> {
+    return this.#inner.sources(digest);
   }
 
   /** Opens corrupt content once more: it may have been replaced by then. */

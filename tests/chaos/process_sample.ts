@@ -4,6 +4,7 @@
  * @module
  */
 import { memoryUsage } from "../../bench/support/process_usage.ts";
+import { type NodeStatus, STATUS_PATH } from "../../lib/debug/node_status.ts";
 import { PORTS } from "../integration/harness/mirror_process.ts";
 import { runInside } from "../integration/harness/network.ts";
 import type { World } from "./world.ts";
@@ -16,6 +17,8 @@ export interface ProcessSample {
   readonly threads: number;
   /** Connections to routers of peers, and from them. */
   readonly routerConnections: number;
+  /** Streams on them. */
+  readonly streams: number;
   /** Connections that the other side has ended, and this one has not. */
   readonly halfClosed: number;
   /** Blobs and downloads in progress that are open. */
@@ -32,11 +35,12 @@ export interface ProcessSample {
 export async function sampleMirror(world: World, node: number): Promise<ProcessSample> {
   const { mirror, containerd } = world.node(node);
   const { pid } = mirror;
-  const [descriptors, { rssMib }, status, sockets] = await Promise.all([
+  const [descriptors, { rssMib }, status, sockets, streams] = await Promise.all([
     openDescriptors(pid),
     memoryUsage(pid),
     Deno.readTextFile(`/proc/${pid}/status`),
     connections(world, node),
+    openStreams(world, node),
   ]);
   const { ip } = world.network(node);
   const fromContainerd = sockets.filter(({ local, remote }) =>
@@ -49,12 +53,19 @@ export async function sampleMirror(world: World, node: number): Promise<ProcessS
     threads: Number(/^Threads:\s+(\d+)/m.exec(status)?.[1]),
     routerConnections: sockets.filter(({ local, remote }) => isRouter(local) || isRouter(remote))
       .length,
+    streams,
     halfClosed: sockets.filter(({ state }) => state === "CLOSE-WAIT").length,
     openContents: descriptors.filter((path) =>
       path.startsWith(`${containerd.contentPath}/blobs/sha256/`) ||
       path.startsWith(`${containerd.contentPath}/ingest/`)
     ),
   };
+}
+
+async function openStreams(world: World, node: number): Promise<number> {
+  const { mirror } = world.node(node);
+  const text = await mirror.curl(`http://${mirror.node.ip}:${PORTS.metrics}${STATUS_PATH}`);
+  return (JSON.parse(text) as NodeStatus).links.streams;
 }
 
 async function openDescriptors(pid: number): Promise<string[]> {

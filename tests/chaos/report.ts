@@ -47,8 +47,8 @@ export function formatReport(report: ChaosReport): string {
 }
 
 function formatSample(sample: ProcessSample): string {
-  const { rssMib, descriptors, threads, routerConnections } = sample;
+  const { rssMib, descriptors, threads, routerConnections, streams } = sample;
   return `${
     Math.round(rssMib)
-  } MiB, ${descriptors} descriptors, ${threads} threads, ${routerConnections} connections`;
+  } MiB, ${descriptors} descriptors, ${threads} threads, ${routerConnections} connections, ${streams} streams`;
 }

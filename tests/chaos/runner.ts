@@ -70,7 +70,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await load.stop();
   const lastEventAt = world.now();
   say("all is healed, looking at what is left");
-  const truth = await waitForTruth(world, lastEventAt + TRUTH_MS);
+  const truth = await waitForTruth(world, lastEventAt + TRUTH_MS, say);
   const content = await checkContent(world);
   const withdrawal = truth.violations.length === 0 ? await checkWithdrawal(world) : [];
   const leaks = await checkLeaks(world, before);

@@ -14,9 +14,9 @@ import { formatBytes } from "./format.js";
 /** Series from the bottom up. */
 const SERIES = /** @type {const} */ (["peers", "local", "upstream"]);
 
-const WIDTH = 720;
-const HEIGHT = 220;
-const LEFT = 64;
+const WIDTH = 580;
+const HEIGHT = 210;
+const LEFT = 60;
 const BOTTOM = 24;
 const TOP = 8;
 

@@ -330,7 +330,8 @@ export function showSavings(series, name, now) {
  */
 export function showImages({ images, matching, total }) {
   const shown = images.length < matching ? `, the first ${images.length} of them shown` : "";
-  const text = matching === total ? `${total} images` : `${matching} of ${total} images match`;
+  const all = total === 1 ? "1 image" : `${total} images`;
+  const text = matching === total ? all : `${matching} of ${all} match`;
   setText(byId("images-count"), `${text}${shown}.`);
   setRows(
     "images",

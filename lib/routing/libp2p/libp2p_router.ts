@@ -24,7 +24,15 @@ import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
 import type { Messenger } from "../messenger.ts";
 import { Forgotten } from "../forgotten.ts";
 import type { TransferOffers } from "../transfer_offer.ts";
-import type { LookupOptions, LostPeer, Peer, Router, RouterStatus, Self } from "../router.ts";
+import type {
+  Links,
+  LookupOptions,
+  LostPeer,
+  Peer,
+  Router,
+  RouterStatus,
+  Self,
+} from "../router.ts";
 import { AddProviderHandler } from "./add_provider_handler.ts";
 import { Connector, endpointOf } from "./connector.ts";
 import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
@@ -435,6 +443,14 @@ class Libp2pRouter implements Router {
       const agoMs = now - since;
       return agoMs < MISSED_TTL_MS ? [{ id, addresses: ipsOf(addresses), agoMs }] : [];
     });
+  }
+
+  links(): Links {
+    const connections = this.#node.getConnections();
+    return {
+      connections: connections.length,
+      streams: connections.reduce((sum, { streams }) => sum + streams.length, 0),
+    };
   }
 
   self(): Self {

@@ -7,7 +7,7 @@ import { NotFoundError, UnavailableError } from "../../errors.ts";
 import { type Digest, isDigest, splitDigest } from "../../oci/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { checkRange, FileReader } from "../file_reader.ts";
-import { imageEntries, type StoredContent } from "../image_entries.ts";
+import { imageEntries, sourcesIn, type StoredContent } from "../image_entries.ts";
 import { ManifestInspector } from "../manifest_inspector.ts";
 import type {
   ByteRange,
@@ -85,6 +85,14 @@ export class ContainerdStore implements Store {
       async () => await this.#openFile(digest) ?? this.#openCall(digest, size),
     );
     return { digest, mediaType, size, ...(subject === undefined ? {} : { subject }) };
+  }
+
+  async sources(digest: Digest): Promise<readonly Source[]> {
+    const { info } = await this.#client.call(METHODS.contentInfo, { digest });
+    if (info === null) throw new NotFoundError(`no content ${digest}`);
+    const { sources } = storedContent(info.labels);
+    // Imported content has no labels; the images that refer to it have names.
+    return sources.length > 0 ? sources : sourcesIn(await this.list(), digest);
   }
 
   async open(digest: Digest, range?: ByteRange): Promise<ContentReader> {

@@ -10,12 +10,13 @@ import { type Digest, DIGEST_ALGORITHMS, isDigest, splitDigest } from "../../oci
 import { isTag, parseReference } from "../../oci/reference.ts";
 import { EventChannel } from "../event_channel.ts";
 import { FileReader } from "../file_reader.ts";
-import { imageEntries, type ImageName, type StoredContent } from "../image_entries.ts";
+import { imageEntries, type ImageName, sourcesIn, type StoredContent } from "../image_entries.ts";
 import { ManifestInspector } from "../manifest_inspector.ts";
 import type {
   ByteRange,
   ContentReader,
   Descriptor,
+  Source,
   Store,
   StoreEntry,
   StoreEvent,
@@ -56,6 +57,11 @@ export class LayoutStore implements Store {
     const image = (await this.#images()).find(({ name }) => name === reference);
     if (image === undefined) throw new NotFoundError(`no image ${reference} in ${this.#path}`);
     return image.target;
+  }
+
+  async sources(digest: Digest): Promise<readonly Source[]> {
+    await this.descriptor(digest);
+    return sourcesIn(await this.list(), digest);
   }
 
   async descriptor(digest: Digest): Promise<Descriptor> {

@@ -61,11 +61,13 @@ export async function checkAdvertised(world: World, truth: Truth): Promise<strin
  *
  * @param world The cluster, in which nothing is going on.
  * @param deadline Time of the world, in milliseconds.
+ * @param say Told what is still wrong.
  * @returns When it was true; what was still wrong at the deadline.
  */
 export async function waitForTruth(
   world: World,
   deadline: number,
+  say: (line: string) => void,
 ): Promise<{ readonly at: number; readonly keys: number; readonly violations: string[] }> {
   while (true) {
     const askedAt = world.now();
@@ -74,6 +76,7 @@ export async function waitForTruth(
     if (violations.length === 0 || askedAt > deadline) {
       return { at: askedAt, keys: truth.size, violations };
     }
+    say(`${violations.length} answers are not true yet, such as: ${violations[0]}`);
   }
 }
 

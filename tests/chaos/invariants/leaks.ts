@@ -43,6 +43,7 @@ export function judgeLeaks(
     if (sample.routerConnections > peers * CONNECTIONS_PER_PEER) {
       wrong.push(`${sample.routerConnections} connections to routers of ${peers} peers`);
     }
+    if (sample.streams > 0) wrong.push(`${sample.streams} streams are open`);
     if (sample.halfClosed > 0) wrong.push(`${sample.halfClosed} connections are half closed`);
     for (const path of sample.openContents) wrong.push(`${path} is open`);
     return wrong.map((text) => `mirror of node ${index + 1}: ${text}`);

@@ -9,9 +9,9 @@ import type { ContainerdSettings } from "./containerd_program.ts";
 import { CriClient } from "./cri_client.ts";
 import { type ImageLayout, type ImageOptions, LAYOUT_TAG, makeImage } from "./images.ts";
 import { MirrorProcess, PORTS, runKagami } from "./mirror_process.ts";
-import { inside, TestNetwork } from "./network.ts";
+import { inside, type NetworkNode, TestNetwork } from "./network.ts";
 import { eventually, run } from "./process.ts";
-import { UpstreamRegistry } from "./upstream_registry.ts";
+import { type RegistryGuard, UpstreamRegistry } from "./upstream_registry.ts";
 
 /** A node of the cluster. */
 export interface ClusterNode {
@@ -23,6 +23,12 @@ export interface ClusterNode {
 /** Options of {@linkcode TestCluster.start}. */
 export interface ClusterOptions {
   readonly nodes: number;
+  /** Makes what guards the upstream registry; what is to end with the cluster goes onto the stack. */
+  readonly guard?: (
+    node: NetworkNode,
+    folder: string,
+    stack: AsyncDisposableStack,
+  ) => Promise<RegistryGuard>;
   /** Whether there is no IPv4. */
   readonly ipv6Only?: boolean;
   /** What clients of the mirrors must send. */
@@ -70,8 +76,10 @@ export class TestCluster implements AsyncDisposable {
       await TestNetwork.create({ ipv6Only: options.ipv6Only ?? false }),
     );
     const upstreamNode = await network.addNode("upstream");
+    await Deno.mkdir(`${folder}/upstream`);
+    const guard = await options.guard?.(upstreamNode, `${folder}/upstream`, stack);
     const upstream = stack.use(
-      await UpstreamRegistry.start(upstreamNode, `${folder}/upstream`),
+      await UpstreamRegistry.start(upstreamNode, `${folder}/upstream`, guard),
     );
     const nodes: ClusterNode[] = [];
     for (let number = 1; number <= options.nodes; number++) {
@@ -114,8 +122,10 @@ export class TestCluster implements AsyncDisposable {
     const layout = await this.makeImage(options);
     const reference = `${this.upstream.host}/${repository}:${tag}`;
     const skopeo = ["skopeo", "copy", "--all", "--insecure-policy", "--dest-tls-verify=false"];
-    const from = `oci:${layout.path}:${LAYOUT_TAG}`;
-    await run("ip", ...inside(this.upstream.node, ...skopeo, from, `docker://${reference}`));
+    const owner = this.upstream.guard?.owner;
+    const creds = owner && ["--dest-creds", `${owner.username}:${owner.password}`];
+    const places = [`oci:${layout.path}:${LAYOUT_TAG}`, `docker://${reference}`];
+    await run("ip", ...inside(this.upstream.node, ...skopeo, ...creds ?? [], ...places));
     await this.upstream.forget();
     return { ...layout, reference, repository };
   }

@@ -7,6 +7,12 @@
 import { Client, credentials, Metadata, type ServiceDefinition } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";
 
+/** What the kubelet sends along with a pull, from a pull secret. */
+export interface PullCredentials {
+  readonly username: string;
+  readonly password: string;
+}
+
 const image = { fields: { image: { type: "string", id: 1 } } };
 
 // protobufjs' types want a comment on each method.
@@ -18,7 +24,18 @@ const DEFINITION = fromJSON(
           v1: {
             nested: {
               ImageSpec: image,
-              PullImageRequest: { fields: { image: { type: "ImageSpec", id: 1 } } },
+              AuthConfig: {
+                fields: {
+                  username: { type: "string", id: 1 },
+                  password: { type: "string", id: 2 },
+                },
+              },
+              PullImageRequest: {
+                fields: {
+                  image: { type: "ImageSpec", id: 1 },
+                  auth: { type: "AuthConfig", id: 2 },
+                },
+              },
               PullImageResponse: { fields: { imageRef: { type: "string", id: 1 } } },
               RemoveImageRequest: { fields: { image: { type: "ImageSpec", id: 1 } } },
               RemoveImageResponse: { fields: {} },
@@ -59,17 +76,18 @@ export class CriClient implements Disposable {
    *
    * @returns Digest of its config.
    */
-  async pullImage(reference: string): Promise<string> {
-    const { imageRef } = await this.#call<{ imageRef: string }>("PullImage", reference);
+  async pullImage(reference: string, auth?: PullCredentials): Promise<string> {
+    const request = { image: { image: reference }, ...(auth === undefined ? {} : { auth }) };
+    const { imageRef } = await this.#call<{ imageRef: string }>("PullImage", request);
     return imageRef;
   }
 
   /** Removes an image. */
   async removeImage(reference: string): Promise<void> {
-    await this.#call("RemoveImage", reference);
+    await this.#call("RemoveImage", { image: { image: reference } });
   }
 
-  #call<Response>(name: string, reference: string): Promise<Response> {
+  #call<Response>(name: string, request: unknown): Promise<Response> {
     const service = DEFINITION["runtime.v1.ImageService"] as ServiceDefinition;
     const method = service[name]!;
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
@@ -77,7 +95,7 @@ export class CriClient implements Disposable {
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
-      { image: { image: reference } },
+      request,
       new Metadata(),
       { deadline: Date.now() + PULL_TIMEOUT_MS },
       (error, response) => error === null ? resolve(response as Response) : reject(error),

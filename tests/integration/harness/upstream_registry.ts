@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Credentials } from "../../../lib/registry/basic_auth.ts";
 import { inside, type NetworkNode, runInside } from "./network.ts";
 import { eventually, ManagedProcess } from "./process.ts";
 
@@ -16,6 +17,14 @@ export interface UpstreamRequest {
 
 const PORT = 5000;
 
+/** Who may use a registry. */
+export interface RegistryGuard {
+  /** Its part of the registry's configuration, in YAML. */
+  readonly yaml: string;
+  /** Who may push. */
+  readonly owner: Credentials;
+}
+
 /** A running registry with a log of what it was asked. */
 export class UpstreamRegistry implements AsyncDisposable {
   readonly node: NetworkNode;
@@ -25,15 +34,23 @@ export class UpstreamRegistry implements AsyncDisposable {
   #process: ManagedProcess | undefined;
   #skip = 0;
 
-  private constructor(node: NetworkNode, folder: string) {
+  private constructor(
+    node: NetworkNode,
+    folder: string,
+    readonly guard: RegistryGuard | undefined,
+  ) {
     this.node = node;
     this.host = `${node.ip}:${PORT}`;
     this.#folder = folder;
   }
 
   /** Starts a registry whose files lie in a folder. */
-  static async start(node: NetworkNode, folder: string): Promise<UpstreamRegistry> {
-    const registry = new UpstreamRegistry(node, folder);
+  static async start(
+    node: NetworkNode,
+    folder: string,
+    guard?: RegistryGuard,
+  ): Promise<UpstreamRegistry> {
+    const registry = new UpstreamRegistry(node, folder, guard);
     await Deno.mkdir(`${folder}/data`, { recursive: true });
     await Deno.writeTextFile(
       `${folder}/config.yml`,
@@ -41,6 +58,7 @@ export class UpstreamRegistry implements AsyncDisposable {
 log: {level: warn, accesslog: {disabled: false}}
 storage: {filesystem: {rootdirectory: ${folder}/data}}
 http: {addr: ":${PORT}", secret: test}
+${guard?.yaml ?? ""}
 `,
     );
     await registry.startAgain();
@@ -56,8 +74,9 @@ http: {addr: ":${PORT}", secret: test}
       inside(this.node, "docker-registry", "serve", `${this.#folder}/config.yml`),
     );
     await eventually("the registry answers", async () => {
-      const { code } = await runInside(this.node, "curl", "-sf", `http://${this.host}/v2/`);
-      return code === 0;
+      const format = ["-s", "-o", "/dev/null", "-w", "%{http_code}"];
+      const { stdout } = await runInside(this.node, "curl", ...format, `http://${this.host}/v2/`);
+      return stdout === (this.guard === undefined ? "200" : "401");
     });
   }
 
@@ -70,7 +89,7 @@ http: {addr: ":${PORT}", secret: test}
   async requests(): Promise<UpstreamRequest[]> {
     const text = (await Deno.readTextFile(`${this.#folder}/registry.log`)).slice(this.#skip);
     const requests: UpstreamRequest[] = [];
-    const pattern = /^(\S+) - - \[[^\]]*\] "([A-Z]+) (\S+) HTTP[^"]*" (\d+)/gm;
+    const pattern = /^(\S+) - \S+ \[[^\]]*\] "([A-Z]+) (\S+) HTTP[^"]*" (\d+)/gm;
     for (const [, from = "", method = "", path = "", status] of text.matchAll(pattern)) {
       if (path !== "/v2/") requests.push({ from, method, path, status: Number(status) });
     }

@@ -25,6 +25,7 @@ Deno.test("/debug/status tells identity, parts, peers, counts and settings", asy
   assert.deepEqual(status.router, { name: "memory", ready: true, detail: "1 peers" });
   assert.deepEqual(status.peers, [peer]);
   assert.deepEqual(status.lost, []);
+  assert.deepEqual(status.links, { connections: 0, streams: 0 });
   assert.equal(status.advertised, undefined);
   assert.deepEqual(status.uploads, { active: 1, most: 64, bytesPerSecond: 0 });
   assert.equal(status.settings.registryPort, node.node.port);

@@ -60,11 +60,13 @@ Deno.test("formatStatus() fits peers, lost ones and limits on one screen", async
     uptimeSeconds: 3725,
     peers,
     lost,
+    links: { connections: 41, streams: 7 },
     downloads: { active: 3, most: 0, bytesPerSecond: 100_000_000 },
   });
   const lines = text.split("\n");
   assert.ok(lines.length < 40, "one screen");
   assert.equal(lines[0], "Kagami     1.2.3, up 1 h 2 min, zone a");
+  assert.match(text, /^links {6}41 connections with 7 streams$/m);
   assert.match(text, /^uploads {4}1 of 64$/m);
   assert.match(text, /^downloads {2}3, at most 100\.0 MB\/s$/m);
   assert.match(text, /^announced {2}nothing yet$/m);

@@ -75,6 +75,8 @@ Deno.test("LocalGate refuses everybody but this node where TLS is required, mirr
   assert.equal(told.length, 8);
   assert(told.every((text) => text === "refused plain"));
   assert.equal((await gate.answer(request("10.0.0.1"))).status, 200);
+  const mirrored = request("10.0.0.1", { "x-spegel-mirrored": "true" });
+  assert.equal((await gate.answer(mirrored)).status, 403, "peers come over TLS");
 });
 
 Deno.test("LocalGate answers probes of anybody", async () => {

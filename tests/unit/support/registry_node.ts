@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AccessGate } from "../../../lib/access/gate.ts";
 import { createFilter, type FilterOptions } from "../../../lib/oci/filter.ts";
 import { type Logger, silentLogger } from "../../../lib/observability/logger.ts";
 import type { Credentials } from "../../../lib/registry/basic_auth.ts";
@@ -39,6 +40,8 @@ export interface RegistryNodeOptions {
   readonly uploads?: Partial<TransferLimitsOptions>;
   readonly chunkList?: RegistryOptions["chunkList"];
   readonly sharing?: Sharing;
+  /** Guards private content, given the node's own store. */
+  readonly access?: (store: Store) => AccessGate;
   readonly requestHeadMs?: number;
   readonly maxConnections?: number;
   /** How long the node looks for a peer. */
@@ -105,6 +108,7 @@ export async function startRegistryNode(options: RegistryNodeOptions = {}): Prom
       uploads: new TransferLimits({ maxStreams: 0, bytesPerSecond: 0, ...options.uploads }),
       chunkList: options.chunkList ?? (() => Promise.resolve(undefined)),
       ...(options.sharing === undefined ? {} : { sharing: options.sharing }),
+      ...(options.access === undefined ? {} : { access: options.access(store) }),
       ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
       log,
     }),

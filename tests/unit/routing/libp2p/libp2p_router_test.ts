@@ -93,6 +93,19 @@ Deno.test("a key that is withdrawn is found by nobody any more, and found again 
   }
 });
 
+Deno.test("a router tells its connections, and streams that are gone when nobody uses them", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const [a, b] = [await cluster.join("a"), await cluster.join("b")];
+  await a.router.advertise([KEY]);
+  await findsExactly(b, KEY, [a]);
+  for (const { router } of [a, b]) {
+    assert(router.links().connections >= 1);
+    await eventually("no stream is left", () => router.links().streams === 0);
+  }
+  await b.router.stop();
+  await eventually("its connection is gone", () => a.router.links().connections === 0);
+});
+
 Deno.test("what a node had before it was restarted is found no more, unless it has it still", async () => {
   await using cluster = await Libp2pCluster.create();
   const other = await cluster.join("b");
