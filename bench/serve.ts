@@ -1,5 +1,5 @@
 /**
- * How fast, and at what cost, content is served from the node's own store: Kagami (the real program) against
+ * How fast, and at what cost, content is served from the node's own store: Kagami (the real program), plainly and over TLS, against
  * Go's `http.ServeContent`, and nginx where it is installed. docs/benchmarks.md says what the figures mean.
  *
  *     deno task bench:serve [--rounds=5] [--large-mb=1000]
@@ -9,7 +9,13 @@
 import { run } from "../tests/integration/harness/process.ts";
 import { alternate } from "./support/alternate.ts";
 import { numberArgument } from "./support/arguments.ts";
-import { goServer, startKagami, startNginx, type StartServer } from "./support/http_servers.ts";
+import {
+  goServer,
+  startKagami,
+  startKagamiTls,
+  startNginx,
+  type StartServer,
+} from "./support/http_servers.ts";
 import { LayoutWriter } from "./support/layout.ts";
 import { memoryUsage, resetPeak, totalCpuSeconds } from "./support/process_usage.ts";
 import { type Figures, say, sayFigures, sayTable } from "./support/report.ts";
@@ -75,7 +81,10 @@ async function measureServer(
   const fetchCase = async ({ content, streams, requests }: Case): Promise<Load> => {
     const url = server.url(content === "manifest" ? "manifests" : "blobs", contents[content]);
     return JSON.parse(
-      await run(load, `-url=${url}`, `-streams=${streams}`, `-requests=${requests}`),
+      await run(
+        ...[load, `-url=${url}`, `-streams=${streams}`, `-requests=${requests}`] as const,
+        ...server.loadArguments ?? [],
+      ),
     );
   };
   const memory = async (kind: "rssMib" | "peakMib") =>
@@ -129,6 +138,7 @@ function medianOf(
 async function servers(folder: string): Promise<Record<string, StartServer>> {
   const found: Record<string, StartServer> = {
     kagami: startKagami,
+    tls: startKagamiTls,
     go: goServer(await buildGo("serve_content", folder)),
   };
   if (await isOnPath("nginx")) found["nginx"] = startNginx;
@@ -208,12 +218,13 @@ async function main(): Promise<void> {
   ]);
   const results = await alternate<string, Round>(rounds, Object.fromEntries(measured));
   tables(results);
-  const { kagami, go, nginx } = results;
+  const { kagami, tls, go, nginx } = results;
   const first = kagami!.map(({ firstServeSeconds }) => firstServeSeconds);
   sayFigures("serve", {
     ...ratios(kagami!, go!, ""),
     first_serve: medianOf(kagami!, ({ firstServeRatio }) => firstServeRatio),
     first_serve_s_per_gb: median(first) / (largeSize / GB),
+    ...ratios(tls!, kagami!, "tls_"),
     idle_rss_mib: medianOf(kagami!, ({ idleMib }) => idleMib),
     ...(nginx === undefined ? {} : ratios(nginx, go!, "nginx_")),
   });
