@@ -4,6 +4,7 @@
  * @module
  */
 import type { PeerConfig } from "../config/config.ts";
+import type { PeerTransferStatus } from "../debug/node_status.ts";
 import { createCertificate } from "../net/certificate.ts";
 import { LocalClients } from "../net/local_clients.ts";
 import type { Logger } from "../observability/logger.ts";
@@ -11,6 +12,7 @@ import { type GateEvents, LocalGate, PeerGate } from "../registry/gates.ts";
 import type { Answerer } from "../registry/messages.ts";
 import { RegistryServer, type RegistryServerOptions } from "../registry/registry_server.ts";
 import { TransferTokens } from "../registry/transfer_tokens.ts";
+import type { Peer } from "../routing/router.ts";
 import type { TransferOffers } from "../routing/transfer_offer.ts";
 import { PeerChannels } from "../transfer/peer_channels.ts";
 
@@ -29,7 +31,7 @@ export interface PeerTransferParts {
  * @returns How to speak with peers; undefined if it is always plainly.
  */
 export function peerChannels({ config, offers, now }: PeerTransferParts): PeerChannels | undefined {
-  if (config.tls === "off") return undefined;
+  if (config.tls === "never") return undefined;
   return new PeerChannels({ offers, required: config.tls === "required", now });
 }
 
@@ -64,7 +66,7 @@ export async function servePeers(
   { config, offers, events, log, now }: PeerTransferParts,
   options: RegistryServerOptions,
 ): Promise<RegistryServer | undefined> {
-  if (config.tls === "off") return undefined;
+  if (config.tls === "never") return undefined;
   const tokens = new TransferTokens({ now });
   const tls = createCertificate();
   const server = new RegistryServer({
@@ -81,4 +83,27 @@ export async function servePeers(
     members: config.clusterSecretPath === undefined ? "all" : "with the secret",
   });
   return server;
+}
+
+/**
+ * Tells how content travels.
+ *
+ * @param config What is wanted.
+ * @param gate The gate of the plain port.
+ * @param channels How peers are spoken to.
+ * @param peers The peers to tell of.
+ * @returns The state.
+ */
+export async function peerTransferStatus(
+  config: PeerConfig,
+  gate: LocalGate,
+  channels: PeerChannels | undefined,
+  peers: readonly Peer[],
+): Promise<PeerTransferStatus> {
+  return {
+    tls: config.tls,
+    membersOnly: config.clusterSecretPath !== undefined,
+    transports: await channels?.survey(peers) ?? {},
+    refusedContainerds: gate.refusedContainerds,
+  };
 }

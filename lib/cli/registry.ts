@@ -39,7 +39,7 @@ import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
-import { localGate, peerChannels, servePeers } from "./peer_transfers.ts";
+import { localGate, peerChannels, peerTransferStatus, servePeers } from "./peer_transfers.ts";
 import { createAccessGate } from "./access.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
@@ -144,7 +144,8 @@ export async function runRegistry(
     log,
   });
   const serving = { log, observer: activity };
-  const server = new RegistryServer({ ...serving, registry: localGate(peers, registry) });
+  const gate = localGate(peers, registry);
+  const server = new RegistryServer({ ...serving, registry: gate });
   const syncing = new AbortController();
   const routes = debugging?.routes({
     version: VERSION,
@@ -155,6 +156,7 @@ export async function runRegistry(
     activity,
     uploads: () => transferStatus(uploads, config.uploads),
     downloads: () => transferStatus(downloads, config.downloads),
+    transfer: (known) => peerTransferStatus(config.peers, gate, channels, known),
     settings: nodeSettings(config),
     now: () => performance.now(),
   }, { mirror, filter, signal: syncing.signal });
@@ -193,6 +195,7 @@ function transferStatus(limits: TransferLimits, config: TransferConfig): Transfe
 
 function nodeSettings(config: RegistryConfig): NodeSettings {
   const { store, dataDir, mirroredRegistries, registryFilters, defaultRegistry } = config;
+  const { clusterSecretPath } = config.peers;
   return {
     store: store.kind,
     registryPort: config.registryAddr.port,
@@ -202,6 +205,7 @@ function nodeSettings(config: RegistryConfig): NodeSettings {
       containerdContentPath: store.contentPath,
     }),
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(clusterSecretPath === undefined ? {} : { clusterSecretPath }),
     mirroredRegistries,
     registryFilters: registryFilters.map(({ source, flags }) => ({ source, flags })),
     defaultRegistry,

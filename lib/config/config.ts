@@ -60,7 +60,7 @@ export interface TransferConfig {
 }
 
 /** Whether content travels between nodes over TLS: never, to and from nodes that can, or always. */
-export type PeerTls = "off" | "preferred" | "required";
+export type PeerTls = "never" | "preferred" | "required";
 
 /** How nodes of the cluster deal with one another. */
 export interface PeerConfig {
@@ -350,9 +350,9 @@ function registryConfig(values: RegistryValues): RegistryConfig {
 function peerConfig(values: RegistryValues): PeerConfig {
   const { clusterSecretPath } = values;
   const isClosed = clusterSecretPath !== undefined;
-  if (isClosed && values.peerTls === "off") {
+  if (isClosed && values.peerTls === "never") {
     throw new ConfigError(
-      `${label(REGISTRY_OPTIONS.peerTls)} cannot be off with ` +
+      `${label(REGISTRY_OPTIONS.peerTls)} cannot be never with ` +
         `--${REGISTRY_OPTIONS.clusterSecretPath.flag}: content would be for everybody all the same`,
     );
   }

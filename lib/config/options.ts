@@ -231,7 +231,7 @@ export const REGISTRY_OPTIONS = {
   ),
   peerTls: option(
     "peer-tls",
-    oneOf("off", "preferred", "required"),
+    oneOf("never", "preferred", "required"),
     "preferred",
     "Whether content travels between nodes over TLS: never, to and from nodes that can, or always. With a cluster secret always.",
   ),

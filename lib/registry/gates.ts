@@ -24,6 +24,9 @@ export interface GateEvents {
 /** Most clients that are named in the log when they are refused; more would be noise. */
 export const MAX_REFUSALS_TOLD = 16;
 
+/** How containerd calls itself in requests. */
+const CONTAINERD_AGENT = /^containerd\//;
+
 const PROBES: ReadonlySet<string> = new Set(["/readyz", "/livez"]);
 
 /** Options of {@linkcode LocalGate}. */
@@ -39,12 +42,18 @@ export interface LocalGateOptions {
 export class LocalGate implements Answerer {
   readonly #options: LocalGateOptions;
   readonly #told = new Set<string>();
+  readonly #containerds = new Set<string>();
 
   /**
    * @param options Registry, and who is let through.
    */
   constructor(options: LocalGateOptions) {
     this.#options = options;
+  }
+
+  /** Addresses of containerds that were refused; some of them, if there are many. */
+  get refusedContainerds(): readonly string[] {
+    return [...this.#containerds];
   }
 
   /** @inheritdoc */
@@ -66,9 +75,12 @@ export class LocalGate implements Answerer {
     const { events, log } = this.#options;
     const { client } = request;
     events.refused("plain");
+    const agent = request.header("user-agent");
+    if (CONTAINERD_AGENT.test(agent ?? "") && this.#containerds.size < MAX_REFUSALS_TOLD) {
+      this.#containerds.add(client);
+    }
     if (!this.#told.has(client) && this.#told.size < MAX_REFUSALS_TOLD) {
       this.#told.add(client);
-      const agent = request.header("user-agent");
       log.warn("refused a request that is not of this node; if it is, see --local-clients", {
         client,
         agent,

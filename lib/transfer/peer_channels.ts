@@ -25,6 +25,9 @@ export const PLAIN_TTL_MS = 60_000;
 /** Longest wait for an offer, in milliseconds. A peer that is connected answers within one. */
 export const OFFER_TIMEOUT_MS = 1000;
 
+/** Longest wait for the answers of {@linkcode PeerChannels.survey}, in milliseconds. */
+export const SURVEY_MS = 500;
+
 /** Most peers whose channels are remembered; those asked first go first. */
 export const MAX_CHANNELS = 4096;
 
@@ -97,6 +100,23 @@ export class PeerChannels {
   known(id: string): PeerChannel | undefined {
     const known = this.#known.get(id);
     return known !== undefined && known.until > this.#options.now() ? known.channel : undefined;
+  }
+
+  /**
+   * Looks how peers are spoken to, and asks those that are not known; what comes late is told the next time.
+   *
+   * @param peers The peers.
+   * @returns Kinds of channels, by identity, of those that have told.
+   */
+  async survey(peers: readonly Peer[]): Promise<Record<string, PeerChannel["kind"]>> {
+    const signal = AbortSignal.timeout(SURVEY_MS);
+    await Promise.allSettled(peers.map(({ id }) => this.known(id) ?? this.#asked(id, signal)));
+    const kinds: Record<string, PeerChannel["kind"]> = {};
+    for (const { id } of peers) {
+      const known = this.known(id);
+      if (known !== undefined) kinds[id] = known.kind;
+    }
+    return kinds;
   }
 
   async #asked(id: string, signal: AbortSignal | undefined): Promise<PeerChannel> {

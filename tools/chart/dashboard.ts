@@ -113,6 +113,20 @@ const GRAPHS: readonly Panel[] = [
     ],
   },
   {
+    title: "Requests between nodes, and who was refused",
+    unit: "ops",
+    queries: [
+      [
+        "{{direction}}, {{transport}}",
+        `sum by (direction, transport) (rate(kagami_peer_requests_total{${OURS}}${RATE}))`,
+      ],
+      [
+        "refused: {{reason}}",
+        `sum by (reason) (rate(kagami_peer_refusals_total{${OURS}}${RATE}))`,
+      ],
+    ],
+  },
+  {
     title: "Load on peers",
     unit: "ops",
     queries: [

@@ -215,13 +215,13 @@ Deno.test("a cluster secret makes TLS required, and cannot be had without it", (
     localClients: [{ kind: "gateway" }, { kind: "subnet", address: "10.0.0.0", prefix: 8 }],
     clusterSecretPath: "/etc/secret",
   });
-  assert.throws(() => registry([secret, "--peer-tls=off"]), (error) => {
+  assert.throws(() => registry([secret, "--peer-tls=never"]), (error) => {
     assert(error instanceof ConfigError);
-    assert.match(error.message, /--peer-tls.*cannot be off with --cluster-secret-path/);
+    assert.match(error.message, /--peer-tls.*cannot be never with --cluster-secret-path/);
     return true;
   });
   assert.throws(() => registry(["--local-clients=node"]), /--local-clients.*must be an IP address/);
-  assert.throws(() => registry(["--peer-tls=on"]), /must be off, preferred or required/);
+  assert.throws(() => registry(["--peer-tls=on"]), /must be never, preferred or required/);
 });
 
 Deno.test("parseCommand() fills in all defaults of configuration", () => {
