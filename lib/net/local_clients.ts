@@ -59,8 +59,8 @@ export class LocalClients {
    * @returns True if it is this node.
    */
   has(ip: string): boolean {
-    const plain = ip.replace(/^::ffff:(?=[0-9.]+$)/i, "");
-    return isIP(plain) > 0 && this.#current().check(plain, familyOf(plain));
+    const plain = plainAddress(ip);
+    return plain !== undefined && this.#current().check(plain, familyOf(plain));
   }
 
   #current(): BlockList {
@@ -69,18 +69,25 @@ export class LocalClients {
     const list = new BlockList();
     list.addSubnet("127.0.0.0", 8, "ipv4");
     list.addAddress("::1", "ipv6");
-    for (const own of this.#sources.own()) if (isIP(own) > 0) list.addAddress(own, familyOf(own));
+    const add = (ip: string) => {
+      const plain = plainAddress(ip);
+      if (plain !== undefined) list.addAddress(plain, familyOf(plain));
+    };
+    this.#sources.own().forEach(add);
     for (const rule of this.#rules) {
-      if (rule.kind === "subnet") {
-        list.addSubnet(rule.address, rule.prefix, familyOf(rule.address));
-      } else {
-        for (const one of this.#sources.gateways()) list.addAddress(one, familyOf(one));
-      }
+      if (rule.kind === "gateway") this.#sources.gateways().forEach(add);
+      else list.addSubnet(rule.address, rule.prefix, familyOf(rule.address));
     }
     this.#list = list;
     this.#madeAt = now;
     return list;
   }
+}
+
+/** An address without its zone, and of IPv4 if it is one that is mapped into IPv6; undefined if it is none. */
+function plainAddress(ip: string): string | undefined {
+  const plain = ip.replace(/%.*$/, "").replace(/^::ffff:(?=[0-9.]+$)/i, "");
+  return isIP(plain) > 0 ? plain : undefined;
 }
 
 function familyOf(ip: string): "ipv4" | "ipv6" {

@@ -18,8 +18,16 @@ function clients(rules: readonly string[], own: string[] = [], gateways: string[
 }
 
 Deno.test("LocalClients knows loopback and the machine's own addresses, of both families", () => {
-  const { list } = clients([], ["10.0.0.7", "fd00::7", "not an address"], ["10.0.0.1"]);
-  const local = ["127.0.0.1", "127.8.9.1", "::1", "10.0.0.7", "::ffff:10.0.0.7", "fd00::7"];
+  const { list } = clients([], ["10.0.0.7", "fd00::7", "fe80::7%eth0", "not"], ["10.0.0.1"]);
+  const local = [
+    "127.0.0.1",
+    "127.8.9.1",
+    "::1",
+    "10.0.0.7",
+    "::ffff:10.0.0.7",
+    "fd00::7",
+    "fe80::7%eth0",
+  ];
   for (const ip of local) assert.equal(list.has(ip), true, ip);
   const foreign = ["10.0.0.8", "::ffff:10.0.0.8", "fd00::8", "10.0.0.1", "", "localhost", "::"];
   for (const ip of foreign) assert.equal(list.has(ip), false, ip);
