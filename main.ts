@@ -16,6 +16,7 @@ if (import.meta.main) {
     env: Deno.env.toObject(),
     signal: abort.signal,
     isTerminal: Deno.stdout.isTerminal(),
+    revoke: (permission) => void Deno.permissions.revokeSync(permission),
     stdout: (text) => void Deno.stdout.writeSync(encoder.encode(text)),
     stderr: writeToStderr,
   });

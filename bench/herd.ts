@@ -9,8 +9,14 @@
  *
  * @module
  */
-import { type ClusterNode, TestCluster } from "../tests/integration/harness/cluster.ts";
-import { bytesSent } from "../tests/integration/harness/network.ts";
+import {
+  type ClusterNode,
+  type ClusterOptions,
+  type PushedImage,
+  TestCluster,
+} from "../tests/integration/harness/cluster.ts";
+import { bytesSent, type NetworkNode } from "../tests/integration/harness/network.ts";
+import { OWNER, passwordGuard } from "../tests/integration/harness/registry_guards.ts";
 import { MISSING } from "../tests/integration/harness/requirements.ts";
 import { sleep } from "../lib/sleep.ts";
 import { numberArgument } from "./support/arguments.ts";
@@ -25,13 +31,21 @@ const upstreamRate = numberArgument("upstream-mb", 25) * MB;
 /** Time within which the pulls begin, in milliseconds. */
 const SPREAD_MS = 50;
 
+/** How often it is looked which layers are there, in milliseconds. */
+const LOOK_MS = 50;
+
 /** Pulls of one image that came to an end. */
 interface Measured {
+  /** Until the last pull ended: layers fetched, and unpacked. */
   readonly seconds: number;
+  /** Until all layers were in the stores of all nodes. */
+  readonly fetchSeconds: number;
   /** Bytes that upstream sent, in copies of the image. */
   readonly copies: number;
-  /** Pulls that failed. */
+  /** Pulls that failed, though upstream would have served them. */
   readonly failed: number;
+  /** Pulls that succeeded, though upstream would have refused them. */
+  readonly leaked: number;
 }
 
 interface Herd {
@@ -41,10 +55,16 @@ interface Herd {
   readonly layers: number;
   /** Something that happens meanwhile; the nodes that it hits may fail. */
   readonly meanwhile?: (herd: Herd) => Promise<readonly ClusterNode[]>;
+  /** Whose pulls have the registry's credentials, if it wants some. */
+  readonly isAllowed?: (node: ClusterNode) => boolean;
 }
 
-async function startCluster(env: Readonly<Record<string, string>>): Promise<TestCluster> {
+async function startCluster(
+  env: Readonly<Record<string, string>>,
+  options: Pick<ClusterOptions, "guard"> = {},
+): Promise<TestCluster> {
   const cluster = await TestCluster.start({
+    ...options,
     nodes: count,
     env: { MIRROR_RESOLVE_TIMEOUT: "20ms", ...env },
   });
@@ -54,29 +74,56 @@ async function startCluster(env: Readonly<Record<string, string>>): Promise<Test
 
 /** Pulls a new image on the nodes, and removes it. */
 async function measure(herd: Herd): Promise<Measured> {
-  const { cluster, nodes, layers } = herd;
+  const { cluster, nodes, layers, isAllowed } = herd;
+  const mayPull = (node: ClusterNode) => isAllowed?.(node) ?? true;
   const image = await cluster.push({ layers: Array(layers).fill(Math.floor(size / layers)) });
   await cluster.forget();
   const before = await bytesSent(cluster.upstream.node);
   const startedAt = performance.now();
-  const pulls = nodes.map(async ({ cri }) => {
+  const since = () => (performance.now() - startedAt) / 1000;
+  const pulls = nodes.map(async (node) => {
     await sleep(Math.random() * SPREAD_MS);
-    await cri.pullImage(image.reference);
+    await node.cri.pullImage(image.reference, isAllowed?.(node) ? OWNER : undefined);
   });
   const ending = Promise.allSettled(pulls);
+  const over = new AbortController();
+  const fetching = fetched(nodes.filter(mayPull), image, over.signal).then(since);
   const hit = new Set(await herd.meanwhile?.(herd) ?? []);
   const results = await ending;
-  const seconds = (performance.now() - startedAt) / 1000;
+  const seconds = since();
+  over.abort();
+  const fetchSeconds = await fetching;
   const copies = (await bytesSent(cluster.upstream.node) - before) / size;
-  const failed =
-    results.filter(({ status }, index) => status === "rejected" && !hit.has(nodes[index]!)).length;
+  const count = (isCounted: (node: ClusterNode, hasPulled: boolean) => boolean) =>
+    nodes.filter((node, index) => isCounted(node, results[index]!.status === "fulfilled")).length;
+  const failed = count((node, hasPulled) => !hasPulled && mayPull(node) && !hit.has(node));
+  const leaked = count((node, hasPulled) => hasPulled && !mayPull(node));
   for (const node of hit) {
     await node.containerd.startAgain();
     await node.mirror.startAgain();
     await node.mirror.ready();
   }
   await Promise.all(nodes.map(({ containerd }) => containerd.removeEverything()));
-  return { seconds, copies, failed };
+  return { seconds, fetchSeconds, copies, failed, leaked };
+}
+
+/** Waits until all layers are in the stores of all nodes, or nobody pulls any more. */
+async function fetched(
+  nodes: readonly ClusterNode[],
+  { layers }: PushedImage,
+  signal: AbortSignal,
+): Promise<void> {
+  const missing = nodes.flatMap(({ containerd }) =>
+    layers.map((digest) => `${containerd.contentPath}/blobs/${digest.replace(":", "/")}`)
+  );
+  while (missing.length > 0 && !signal.aborted) {
+    if (await exists(missing.at(-1)!)) missing.pop();
+    else await sleep(LOOK_MS, signal);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
 }
 
 async function kill(node: ClusterNode): Promise<void> {
@@ -119,8 +166,9 @@ async function main(): Promise<void> {
   const run = async (name: string, herd: Herd) => {
     const measured = await measure(herd);
     results[name] = measured;
-    const { seconds, copies, failed } = measured;
-    say(`${name}: ${seconds.toFixed(1)} s, ${copies.toFixed(2)} copies, ${failed} failed`);
+    const { seconds, fetchSeconds, copies, failed, leaked } = measured;
+    const times = `${fetchSeconds.toFixed(1)} s fetched, ${seconds.toFixed(1)} s`;
+    say(`${name}: ${times}, ${copies.toFixed(2)} copies, ${failed} failed, ${leaked} leaked`);
   };
   {
     await using cluster = await startCluster({});
@@ -133,26 +181,39 @@ async function main(): Promise<void> {
     await run("all, fetcher killed", { cluster, nodes, layers: 1, meanwhile: killFetcher });
   }
   {
+    const guard = (_node: NetworkNode, folder: string) => passwordGuard(folder);
+    await using cluster = await startCluster({}, { guard });
+    const { nodes } = cluster;
+    const isAllowed = (node: ClusterNode) => nodes.indexOf(node) % 2 === 0;
+    await run("all, half may pull", { cluster, nodes, layers: 1, isAllowed });
+  }
+  {
     await using cluster = await startCluster({ SHARE_IN_PROGRESS: "false" });
     await run("all, switched off", { cluster, nodes: cluster.nodes, layers: 1 });
   }
   const of = (name: string) => results[name]!;
-  const ratio = (layers: number) =>
-    of(`all, ${layers} layers`).seconds / of(`alone, ${layers} layers`).seconds;
+  const ratio = (layers: number, of: (measured: Measured) => number) =>
+    of(results[`all, ${layers} layers`]!) / of(results[`alone, ${layers} layers`]!);
+  const sum = (of: (measured: Measured) => number) =>
+    Object.values(results).map(of).reduce((a, b) => a + b, 0);
   sayTable(
-    ["pull", "s", "copies", "failed"],
+    ["pull", "s fetched", "s", "copies", "failed", "leaked"],
     Object.entries(results).map((
-      [name, { seconds, copies, failed }],
-    ) => [name, seconds, copies, failed]),
+      [name, { seconds, fetchSeconds, copies, failed, leaked }],
+    ) => [name, fetchSeconds, seconds, copies, failed, leaked]),
   );
   sayFigures("herd", {
-    time_ratio: ratio(1),
-    time_ratio_4_layers: ratio(4),
+    time_ratio: ratio(1, ({ seconds }) => seconds),
+    time_ratio_4_layers: ratio(4, ({ seconds }) => seconds),
+    fetch_ratio: ratio(1, ({ fetchSeconds }) => fetchSeconds),
+    fetch_ratio_4_layers: ratio(4, ({ fetchSeconds }) => fetchSeconds),
     upstream_copies: of("all, 1 layers").copies,
     upstream_copies_4_layers: of("all, 4 layers").copies,
     some_killed_copies: of("all, some killed").copies,
     fetcher_killed_copies: of("all, fetcher killed").copies,
-    failed: Object.values(results).reduce((sum, { failed }) => sum + failed, 0),
+    private_copies: of("all, half may pull").copies,
+    failed: sum(({ failed }) => failed),
+    leaked: sum(({ leaked }) => leaked),
     off_upstream_copies: of("all, switched off").copies,
   });
 }

@@ -15,7 +15,7 @@ import type { DhtMessage } from "../../lib/routing/libp2p/dht_message.ts";
 import { serveIncoming } from "../../lib/routing/libp2p/incoming_stream.ts";
 import { withoutPeerId } from "../../lib/routing/libp2p/peer_addresses.ts";
 import { providerKey } from "../../lib/routing/libp2p/provider_key.ts";
-import { encodeProvider } from "../../lib/routing/libp2p/provider_message.ts";
+import { encodeFormerProvider, encodeProvider } from "../../lib/routing/libp2p/provider_message.ts";
 import { ProviderStreams } from "../../lib/routing/libp2p/provider_stream.ts";
 import { BATCH_SIZE } from "../../lib/routing/libp2p/publisher.ts";
 import { startBareNode } from "../../tests/unit/support/libp2p_node.ts";
@@ -48,14 +48,16 @@ async function startFeeder(router: string, keys: readonly string[]): Promise<() 
         node.peerId.toMultihash().bytes,
         node.getMultiaddrs().map((address) => withoutPeerId(address).bytes),
       ),
+    formerProvider: encodeFormerProvider(node.peerId.toMultihash().bytes),
     acknowledgeMilliseconds: 60_000,
   });
   const provided = keys.map(providerKey);
   return async () => {
     const { signal } = new AbortController();
     for (let from = 0; from < provided.length; from += BATCH_SIZE) {
-      const batch = provided.slice(from, from + BATCH_SIZE);
-      await streams.send(remotePeer.toString(), batch, signal);
+      const announced = provided.slice(from, from + BATCH_SIZE);
+      const telling = { begins: false, announced, withdrawn: [], ends: false };
+      await streams.send(remotePeer.toString(), telling, signal);
     }
   };
 }

@@ -62,10 +62,10 @@ async function publish(everybody: readonly Positioned[], number: number): Promis
         walks += 1;
         return Promise.resolve(closest(key.position, others, REPLICATION));
       },
-      send: (peer, batch) => {
+      send: (peer, { announced }) => {
         messages += 1;
         const taken = held.get(peer) ?? new Set<string>();
-        for (const { text } of batch) taken.add(text);
+        for (const { text } of announced) taken.add(text);
         held.set(peer, taken);
         return Promise.resolve();
       },

@@ -84,7 +84,7 @@ async function offerOf(address: string): Promise<TransferOffer> {
     log: createLogger({ level: "ERROR" }),
   });
   try {
-    const peer = await eventually("the service is found", () => Promise.resolve(router.peers()[0]));
+    const peer = await eventually("the service is found", async () => (await router.peers())[0]);
     const offer = await router.offers.ask(peer.id, AbortSignal.timeout(10_000));
     if (offer === undefined) throw new Error("the service speaks no TLS");
     return offer;

@@ -3,18 +3,9 @@
  *
  * @module
  */
+import type { PrivateRegistry } from "../config/value_parsers.ts";
 import { withoutPort } from "../oci/filter.ts";
 import type { Source } from "../store/store.ts";
-
-/** A registry, or a part of it, whose content is private. */
-export interface PrivateRegistry {
-  /** Host, with its port if it has one. */
-  readonly host: string;
-  /** First parts of the names of the repositories; left out for all of the registry. */
-  readonly prefix?: string;
-  /** Where the registry is, if nothing else says so. */
-  readonly url: string;
-}
 
 /** Tells private repositories from others. */
 export class PrivateRegistries {

@@ -172,13 +172,13 @@ function send(url: URL, { method, headers, signal, agent }: SendOptions): Promis
   const { request } = url.protocol === "https:" ? https : http;
   const sent = request(url, { method, headers, signal, agent }, (response) => {
     const { statusCode = 0, headersDistinct } = response;
-    resolve({
+    const head = {
       status: statusCode,
       challenges: headersDistinct["www-authenticate"] ?? [],
       location: headersDistinct["location"]?.[0],
-    });
-    response.on("error", () => {});
-    // A body that nobody reads would hold the connection.
+    };
+    // With the end of the answer the connection is free for the next question; a body that nobody reads would hold it.
+    response.on("error", () => resolve(head)).on("close", () => resolve(head));
     if (method === "HEAD") response.resume();
     else response.destroy();
   });

@@ -6,6 +6,7 @@
 import { type Command, parseCommand } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
+import { keepOnly, type Revoke } from "./permissions.ts";
 
 /** Exit codes of the program. */
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
@@ -18,6 +19,8 @@ export interface ProcessContext {
   readonly signal: AbortSignal;
   /** Whether standard output is read by a person, who may see colours. */
   readonly isTerminal?: boolean;
+  /** Takes permissions back that the command does not need; left out, all are kept. */
+  readonly revoke?: Revoke;
   /** Writes to standard output. */
   stdout(text: string): void;
   /** Writes to standard error. */
@@ -43,6 +46,9 @@ export async function runProgram(context: ProcessContext): Promise<number> {
     ? command.config.logLevel
     : "INFO";
   const log = createLogger({ level, write: context.stderr });
+  if (context.revoke !== undefined && command.name !== "help") {
+    keepOnly(command.name, context.revoke);
+  }
   try {
     return await runCommand(command, log, context);
   } catch (error) {
@@ -69,7 +75,12 @@ async function runCommand(
     }
     case "registry": {
       const { runRegistry } = await import("./registry.ts");
-      await runRegistry(command.config, log, signal);
+      const { createTracing } = await import("../observability/tracing.ts");
+      const tracing = await createTracing(context.env);
+      await runRegistry(command.config, log, signal, {
+        ...(tracing === undefined ? {} : { tracing }),
+        ...(context.revoke === undefined ? {} : { revoke: context.revoke }),
+      });
       break;
     }
     case "configuration": {

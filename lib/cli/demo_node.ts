@@ -6,6 +6,7 @@
 import { UnavailableError } from "../errors.ts";
 import { sleep } from "../sleep.ts";
 import { DemoStore } from "./demo_image.ts";
+import { permissionFlags } from "./permissions.ts";
 
 /** Longest time until a node is ready, in milliseconds. */
 export const READY_TIMEOUT_MS = 30_000;
@@ -73,7 +74,7 @@ export class DemoNode implements AsyncDisposable {
     const log = await Deno.open(`${folder}/log.json`, { write: true, create: true });
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
-        ...programArguments(),
+        ...programArguments({ "oci-layout-path": this.store.path, "data-dir": folder }),
         "registry",
         `--registry-addr=${ip}:${ports.registry}`,
         `--router-addr=${ip}:${ports.router}`,
@@ -140,7 +141,8 @@ export class DemoNode implements AsyncDisposable {
 }
 
 /** How this program is started once more: a compiled one is its own runtime. */
-function programArguments(): string[] {
+function programArguments(paths: Readonly<Record<string, string>>): string[] {
   if (Deno.build.standalone) return [];
-  return ["run", "--quiet", "-A", new URL("../../main.ts", import.meta.url).href];
+  const main = new URL("../../main.ts", import.meta.url).href;
+  return ["run", "--quiet", ...permissionFlags("registry", paths), main];
 }

@@ -16,6 +16,7 @@ import { TransferLimits } from "../net/transfer_limits.ts";
 import type { Logger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { MetricsServer } from "../observability/metrics_server.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import { basicAuthorization } from "../registry/basic_auth.ts";
 import { loadCredentials } from "../registry/load_credentials.ts";
 import { Registry } from "../registry/registry.ts";
@@ -41,8 +42,17 @@ import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
 import { localGate, peerChannels, peerTransferStatus, servePeers } from "./peer_transfers.ts";
 import { createAccessGate } from "./access.ts";
+import type { Revoke } from "./permissions.ts";
 import { createSharing } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
+
+/** What the process lends the mirror. */
+export interface RegistrySurroundings {
+  /** Makes traces; left out where they are off. */
+  readonly tracing?: Tracing;
+  /** Takes permissions back that are needed no more; left out, all are kept. */
+  readonly revoke?: Revoke;
+}
 
 /**
  * Runs the mirror of this node.
@@ -50,6 +60,7 @@ import { createServiceMetrics } from "./service_metrics.ts";
  * @param config Validated configuration.
  * @param log Log.
  * @param signal Stops it: no new requests, then running transfers get their grace time.
+ * @param surroundings What the process lends it.
  * @throws {UnavailableError} If an address cannot be listened on.
  * @throws {ConfigError} If a file that the configuration names is of no use.
  */
@@ -57,8 +68,10 @@ export async function runRegistry(
   config: RegistryConfig,
   ownLog: Logger,
   signal: AbortSignal,
+  { tracing, revoke }: RegistrySurroundings = {},
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
+  const traced = tracing === undefined ? {} : { tracing };
   const debugging = config.debugWebEnabled ? new Debugging() : undefined;
   const log = debugging?.observed(ownLog) ?? ownLog;
   const credentials = await loadCredentials(config.basicAuthDir);
@@ -89,6 +102,7 @@ export async function runRegistry(
   const store = new VerifiedStore(createStore(config.store, log), {
     log,
     onCorrupt: () => events.corrupt(),
+    ...traced,
   });
   stack.defer(() => store.close());
 
@@ -110,6 +124,7 @@ export async function runRegistry(
       pool,
       ...(channels === undefined ? {} : { channels }),
       onAnswer: (transport) => events.answered(transport),
+      ...traced,
       ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
     }),
     book: new PeerBook(config.zone === undefined ? {} : { zone: config.zone }),
@@ -118,6 +133,7 @@ export async function runRegistry(
     resolveRetries: config.resolveRetries,
     log,
     events: debugging?.mirrorEvents(events.mirrorEvents) ?? events.mirrorEvents,
+    ...traced,
   });
   const sharing = config.sharesInProgress
     ? createSharing(store, router.messenger, log, events.shareEvents)
@@ -141,9 +157,10 @@ export async function runRegistry(
     ...(credentials === undefined ? {} : { credentials }),
     ...(sharing === undefined ? {} : { sharing }),
     ...(access === undefined ? {} : { access }),
+    ...traced,
     log,
   });
-  const serving = { log, observer: activity };
+  const serving = { log, observer: activity, ...traced };
   const gate = localGate(peers, registry);
   const server = new RegistryServer({ ...serving, registry: gate });
   const syncing = new AbortController();
@@ -182,6 +199,8 @@ export async function runRegistry(
     await running;
   });
 
+  // The identity is written by now. containerd's socket is reached by the permission to write, also after its restart.
+  if (config.store.kind !== "containerd") revoke?.({ name: "write" });
   log.info("running Kagami", { version: VERSION, registry: registryPort, store: store.name });
   await aborted(signal);
   log.info("stopping", { graceMs: config.shutdownGraceMs });
@@ -228,7 +247,7 @@ function createBootstrapper(config: BootstrapConfig, log: Logger): Bootstrapper 
     case "kubernetes": {
       const { lease, namespace } = config;
       const options = { name: lease, ...(namespace === undefined ? {} : { namespace }) };
-      return new KubernetesBootstrapper({ connect: () => createLeaseClient(options), log });
+      return new KubernetesBootstrapper({ client: createLeaseClient(options), log });
     }
   }
 }

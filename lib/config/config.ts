@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { PrivateRegistry } from "../access/private_registries.ts";
 import { ConfigError } from "../errors.ts";
 import type { ListenAddress } from "../net/listen.ts";
 import type { ClientRule } from "../net/local_clients.ts";
@@ -32,7 +31,7 @@ import {
   parseOptions,
   type ValuesOf,
 } from "./parse_options.ts";
-import { ALL_REGISTRIES, type MirroredRegistry } from "./value_parsers.ts";
+import { ALL_REGISTRIES, type MirroredRegistry, type PrivateRegistry } from "./value_parsers.ts";
 
 /** Where content is kept. */
 export type StoreConfig =

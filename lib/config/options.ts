@@ -239,7 +239,7 @@ export const REGISTRY_OPTIONS = {
   localClients: list(
     "local-clients",
     clientRule,
-    "Addresses, besides the machine's own, that this node's containerd comes from, where TLS is required; gateway for that of the pod's network.",
+    "Addresses, besides the machine's own, that this node's containerd comes from, where TLS is required; gateway for the first address of the pod's network.",
   ),
   clusterSecretPath: CLUSTER_SECRET_PATH,
   nodeZone: option(
@@ -252,7 +252,7 @@ export const REGISTRY_OPTIONS = {
     "debug-web-enabled",
     boolean,
     "true",
-    "Whether the address of the metrics also tells at /debug what this node does; kagami doctor and status ask there.",
+    "Whether the address of the metrics also tells at /debug what this node does: the web page at /debug/web/, and what kagami doctor and status ask.",
   ),
   shutdownGracePeriod: option(
     "shutdown-grace-period",

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { PrivateRegistry } from "../access/private_registries.ts";
 import { translateGoRegExp } from "./go_regexp.ts";
 import { type ListenAddress, parseListenAddress } from "../net/listen.ts";
 import { type ClientRule, parseClientRule } from "../net/local_clients.ts";
@@ -163,6 +162,16 @@ export const mirroredRegistry: ValueParser<MirroredRegistry> = {
     return { url: `${match?.[1] ?? "https"}://${host}`, host };
   },
 };
+
+/** A registry, or a part of it, whose content is private. */
+export interface PrivateRegistry {
+  /** Host, with its port if it has one. */
+  readonly host: string;
+  /** First parts of the names of the repositories; left out for all of the registry. */
+  readonly prefix?: string;
+  /** Where the registry is, if nothing else says so. */
+  readonly url: string;
+}
 
 /** Registry whose content is private, or a part of it: as URL or host, with the beginning of a repository's name. */
 export const privateRegistry: ValueParser<PrivateRegistry> = {

@@ -77,7 +77,7 @@ function isKey(text: string): boolean {
  */
 export async function nodeStatus(parts: DebugParts, startedAt: number): Promise<NodeStatus> {
   const { version, zone, store, router, activity, settings, now } = parts;
-  const peers = router.peers();
+  const peers = await router.peers();
   const [storeStatus, routerStatus, transfer] = await Promise.all([
     store.status(),
     router.status(),

@@ -34,5 +34,9 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   "the bootstrapper failed": "check BOOTSTRAP_KIND and its options, and restart the mirror",
   "cannot take part in the election of the bootstrap leader":
     "let the mirror's service account get, create and update Leases in its namespace",
+  "an upstream registry cannot be asked for access":
+    "let the mirror reach the registry; until then its private images come from upstream alone",
+  "a certificate of an upstream registry cannot be read":
+    "let the mirror's user read the file, or take it out of the folder of certificates",
   "metrics cannot be served": "report it with the line of the log: it is a fault of the mirror",
 };

@@ -11,6 +11,7 @@ import { type ManifestChild, parseManifest } from "../oci/manifest.ts";
 import { isIndexMediaType, MANIFEST_MEDIA_TYPES } from "../oci/media_types.ts";
 import { isForPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, referenceKey } from "../oci/reference.ts";
+import { OWN_CHALLENGE } from "../registry/answers.ts";
 import { SOURCE_HEADER } from "../registry/messages.ts";
 import { hostAndPort } from "../transfer/http_client.ts";
 import type { HttpAnswer } from "./http_asker.ts";
@@ -62,6 +63,12 @@ export interface LocateImageParts {
 
 const FIRST_PULL =
   "nothing for the first pull of the cluster; else run the doctor on a node that has it";
+
+const PRIVATE = {
+  from: "upstream",
+  why: "private: only who proves upstream that they may have it gets it from here",
+  remedy: "nothing, if pulls send credentials that the registry accepts; see private-images.md",
+} as const;
 
 type Wanted = Pick<ImagePart, "kind" | "size" | "platform"> & { readonly path: DistributionPath };
 
@@ -213,7 +220,13 @@ async function locatePart(wanted: Wanted, parts: LocateImageParts): Promise<Imag
     hostAndPort(addresses[0] ?? "?", registryPort)
   );
   const source = status === 200 ? headers.get(SOURCE_HEADER) ?? "" : undefined;
-  return { ...rest, key, peers, ...verdict(location, source, status) };
+  const isPrivate = status === 401 && headers.get("www-authenticate") !== OWN_CHALLENGE;
+  return {
+    ...rest,
+    key,
+    peers,
+    ...isPrivate ? PRIVATE : verdict(location, source, status),
+  };
 }
 
 function verdict(

@@ -5,7 +5,10 @@
  */
 import { BlockList, isIP } from "node:net";
 
-/** An address, or all that begin with the same bits; or the gateway of this network, which is the node, for a pod. */
+/**
+ * An address, or all that begin with the same bits; or the gateways of the networks that this machine is in, by custom
+ * their first addresses: for a pod behind a bridge that is the node.
+ */
 export type ClientRule =
   | { readonly kind: "subnet"; readonly address: string; readonly prefix: number }
   | { readonly kind: "gateway" };
@@ -28,12 +31,16 @@ export function parseClientRule(text: string): ClientRule | undefined {
   return prefix > longest ? undefined : { kind: "subnet", address, prefix };
 }
 
+/** An address of this machine. */
+export interface OwnAddress {
+  readonly address: string;
+  /** The address with the length of its network's prefix; null where there is none. */
+  readonly cidr: string | null;
+}
+
 /** What tells the addresses of this machine. */
 export interface AddressSources {
-  /** Addresses of its network interfaces. */
-  own(): string[];
-  /** Addresses of its gateways. */
-  gateways(): string[];
+  own(): OwnAddress[];
   /** Monotonic clock in milliseconds. */
   now(): number;
 }
@@ -69,13 +76,14 @@ export class LocalClients {
     const list = new BlockList();
     list.addSubnet("127.0.0.0", 8, "ipv4");
     list.addAddress("::1", "ipv6");
-    const add = (ip: string) => {
-      const plain = plainAddress(ip);
+    const add = (ip: string | undefined) => {
+      const plain = plainAddress(ip ?? "");
       if (plain !== undefined) list.addAddress(plain, familyOf(plain));
     };
-    this.#sources.own().forEach(add);
+    const own = this.#sources.own();
+    for (const { address } of own) add(address);
     for (const rule of this.#rules) {
-      if (rule.kind === "gateway") this.#sources.gateways().forEach(add);
+      if (rule.kind === "gateway") own.map(({ cidr }) => gatewayOf(cidr)).forEach(add);
       else list.addSubnet(rule.address, rule.prefix, familyOf(rule.address));
     }
     this.#list = list;
@@ -95,39 +103,40 @@ function familyOf(ip: string): "ipv4" | "ipv6" {
 }
 
 /**
- * Reads the tables of routes that Linux shows.
+ * The first address of a network.
  *
- * @param ipv4Table `/proc/net/route`.
- * @param ipv6Table `/proc/net/ipv6_route`.
- * @returns Gateways of the default routes.
+ * @param cidr An address in the network, with the length of the prefix.
+ * @returns The first address; undefined if the network has no other one than that which is given.
  */
-export function gatewaysOf(ipv4Table: string, ipv6Table: string): string[] {
-  const found: string[] = [];
-  for (const line of ipv4Table.split("\n").slice(1)) {
-    const [, destination, gateway] = line.trim().split(/\s+/);
-    if (destination !== "00000000" || !/^[0-9A-F]{8}$/i.test(gateway ?? "")) continue;
-    // In the byte order of the machine, which is the little one wherever Deno runs.
-    found.push(gateway!.match(/../g)!.toReversed().map((byte) => parseInt(byte, 16)).join("."));
+export function gatewayOf(cidr: string | null): string | undefined {
+  const [address = "", bits = ""] = cidr?.split("/") ?? [];
+  const plain = address.replace(/%.*$/, "");
+  const version = isIP(plain);
+  const size = version === 4 ? 32 : 128;
+  const prefix = Number(bits);
+  if (version === 0 || !/^[0-9]{1,3}$/.test(bits) || prefix >= size) return undefined;
+  const rest = BigInt(size - prefix);
+  const first = ((numberOf(plain, version) >> rest) << rest) + 1n;
+  const hex = first.toString(16).padStart(size / 4, "0");
+  return version === 4
+    ? hex.match(/../g)!.map((byte) => parseInt(byte, 16)).join(".")
+    : hex.match(/..../g)!.join(":");
+}
+
+function numberOf(ip: string, version: number): bigint {
+  if (version === 4) {
+    return ip.split(".").reduce((sum, byte) => (sum << 8n) + BigInt(byte), 0n);
   }
-  for (const line of ipv6Table.split("\n")) {
-    const [destination, bits, , , gateway] = line.trim().split(/\s+/);
-    if (bits !== "00" || !/^0{32}$/.test(destination ?? "")) continue;
-    if (!/^[0-9a-f]{32}$/i.test(gateway ?? "")) continue;
-    found.push(gateway!.match(/..../g)!.join(":"));
-  }
-  return [...new Set(found)].filter((ip) => !/^(?:0\.0\.0\.0|[0:]+)$/.test(ip));
+  // An address of IPv4 at the end is written in hexadecimal like all others.
+  const [head = "", tail] = new URL(`http://[${ip}]`).hostname.slice(1, -1).split("::");
+  const words = (text: string) => text === "" ? [] : text.split(":");
+  const behind = words(tail ?? "");
+  const zeros = tail === undefined ? 0 : 8 - words(head).length - behind.length;
+  return [...words(head), ...Array(zeros).fill("0"), ...behind]
+    .reduce((sum, word) => (sum << 16n) + BigInt(`0x${word}`), 0n);
 }
 
 const SYSTEM_ADDRESSES: AddressSources = {
-  own: () => Deno.networkInterfaces().map(({ address }) => address),
-  gateways: () => gatewaysOf(readOr("/proc/net/route"), readOr("/proc/net/ipv6_route")),
+  own: () => Deno.networkInterfaces(),
   now: () => performance.now(),
 };
-
-function readOr(path: string, fallback = ""): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return fallback; // No such family, or no Linux.
-  }
-}

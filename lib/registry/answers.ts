@@ -20,6 +20,9 @@ import { conditions } from "./wanted.ts";
 /** Headers of every answer below `/v2/`. */
 export const V2_HEADERS = { "Docker-Distribution-API-Version": "registry/2.0" } as const;
 
+/** Which credentials are wanted when they are the mirror's own. */
+export const OWN_CHALLENGE = 'Basic realm="kagami"';
+
 const encoder = new TextEncoder();
 
 /**
@@ -81,7 +84,7 @@ export function failureAnswer(
   }
   const shown = asDistributionError(error, facts.path);
   if (shown.status === 401) {
-    headers["WWW-Authenticate"] = shown.challenge ?? 'Basic realm="kagami"';
+    headers["WWW-Authenticate"] = shown.challenge ?? OWN_CHALLENGE;
   }
   if (shown.status === 429) headers["Retry-After"] = "1";
   if (shown.status === 405) headers["Allow"] = "GET, HEAD";

@@ -8,6 +8,7 @@ import { NotFoundError, VerificationError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { isManifestMediaType, OCTET_STREAM } from "../oci/media_types.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
 import type { ByteRange, ContentReader, Descriptor, Store } from "../store/store.ts";
 import type { Mirror } from "../transfer/mirror.ts";
@@ -60,6 +61,8 @@ export interface ContentFinderOptions {
   readonly sharing?: Sharing;
   /** Left out if no content is private. */
   readonly access?: AccessGate;
+  /** Left out where traces are off. */
+  readonly tracing?: Tracing;
 }
 
 /** Finds content, here and at other nodes. */
@@ -168,7 +171,14 @@ export class ContentFinder {
     const offset = range === undefined ? "0" : /^bytes=([0-9]+)-/.exec(range)?.[1];
     // Where the end of a content lies only those know who have it.
     if (offset === undefined) return undefined;
-    return await sharing.join(digest, Number(offset), request.signal);
+    const { tracing } = this.#options;
+    const join = () => sharing.join(digest, Number(offset), request.signal);
+    if (tracing === undefined) return await join();
+    return await tracing.run("share", { "kagami.offset": Number(offset) }, async (span) => {
+      const source = await join();
+      span.set({ "kagami.share.decision": source === undefined ? "upstream" : "follow" });
+      return source;
+    });
   }
 
   async #fromPeers(

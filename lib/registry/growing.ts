@@ -10,7 +10,7 @@ import { sleep } from "../sleep.ts";
 export const ARRIVAL_POLL_MS = 40;
 
 /** Longest wait for its first byte, in milliseconds: as long as the peer waits. */
-export const ARRIVAL_MS = 4000;
+export const ARRIVAL_MS = 5000;
 
 /** Options of {@linkcode arrival}. */
 export interface ArrivalOptions<T> {

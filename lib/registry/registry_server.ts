@@ -19,7 +19,9 @@ import type { Socket } from "node:net";
 import type { CertificateWithKey } from "../net/certificate.ts";
 import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
 import type { TransferProgress } from "../net/transfer_progress.ts";
+import { exchangeAttributes } from "../observability/exchange_attributes.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Span, Tracing } from "../observability/tracing.ts";
 import { INTERIM_HEADER } from "../transfer/peer_client.ts";
 import { failureAnswer } from "./answers.ts";
 import type { Answerer, RegistryAnswer, RegistryRequest } from "./messages.ts";
@@ -88,6 +90,8 @@ export interface RegistryServerOptions {
   readonly tls?: CertificateWithKey;
   readonly log: Logger;
   readonly observer?: ExchangeObserver;
+  /** Left out where traces are off. */
+  readonly tracing?: Tracing;
   readonly sender?: BodySender;
   /** Default: {@linkcode REQUEST_HEAD_MS}. */
   readonly requestHeadMs?: number;
@@ -171,37 +175,66 @@ export class RegistryServer {
     const startedAt = performance.now();
     const request = toRequest(incoming, response);
     const handler = handlerLabel(request?.url.pathname);
-    const { registry, observer, log } = this.#options;
+    const { observer, tracing, log } = this.#options;
     observer?.started(handler);
     try {
       if (request === undefined) {
         response.writeHead(400, { "Content-Length": "0", "Connection": "close" }).end();
-        return;
+      } else if (tracing === undefined || PROBES.has(handler)) {
+        await this.#exchange(incoming, request, response, { startedAt, handler });
+      } else {
+        const name = spanName(request);
+        await tracing.serve(
+          name,
+          request.header,
+          (span) => this.#exchange(incoming, request, response, { startedAt, handler, span }),
+        );
       }
-      const { answer, bytes, complete } = await this.#send(
-        request,
-        response,
-        await tellOfWork(request, response, registry.answer(request)),
-      );
-      const seconds = (performance.now() - startedAt) / 1000;
-      const path = request.url.pathname;
-      const { status } = answer;
-      const { method } = request;
-      const exchange = { method, path, handler, status, bytes, seconds, complete, answer };
-      const agent = request.header("user-agent");
-      const range = request.header("range");
-      observer?.finished({
-        ...exchange,
-        ...(agent === undefined ? {} : { agent }),
-        ...(range === undefined ? {} : { range }),
-      });
-      logExchange(log, exchange, incoming);
     } catch (error) {
       log.error("request failed", { path: request?.url.pathname, error });
       response.destroy();
     } finally {
       observer?.ended(handler);
     }
+  }
+
+  async #exchange(
+    incoming: IncomingMessage,
+    request: RegistryRequest,
+    response: ServerResponse,
+    { startedAt, handler, span }: {
+      readonly startedAt: number;
+      readonly handler: string;
+      readonly span?: Span;
+    },
+  ): Promise<void> {
+    const { registry, observer, log } = this.#options;
+    const { answer, bytes, complete } = await this.#send(
+      request,
+      response,
+      await tellOfWork(request, response, registry.answer(request)),
+    );
+    const seconds = (performance.now() - startedAt) / 1000;
+    const path = request.url.pathname;
+    const { status } = answer;
+    const { method } = request;
+    const agent = request.header("user-agent");
+    const range = request.header("range");
+    const exchange: Exchange = {
+      method,
+      path,
+      handler,
+      status,
+      bytes,
+      seconds,
+      complete,
+      answer,
+      ...(agent === undefined ? {} : { agent }),
+      ...(range === undefined ? {} : { range }),
+    };
+    span?.set(exchangeAttributes(exchange));
+    observer?.finished(exchange);
+    logExchange(log, exchange, incoming);
   }
 
   async #send(
@@ -324,6 +357,14 @@ function toRequest(
     client: incoming.socket.remoteAddress ?? "",
     signal: abort.signal,
   };
+}
+
+const PROBES: ReadonlySet<string> = new Set(["/readyz", "/livez"]);
+
+/** One of few names, whatever is asked for. */
+function spanName({ method, url: { pathname } }: RegistryRequest): string {
+  const kind = /\/(manifests|blobs|tags|referrers)\//.exec(pathname)?.[1];
+  return `${method === "HEAD" ? "HEAD" : "GET"} ${kind ?? "other"}`;
 }
 
 function handlerLabel(pathname: string | undefined): string {

@@ -95,8 +95,11 @@ export class MemoryRouter implements Router {
   }
 
   /** @inheritdoc */
-  peers(): Peer[] {
-    if (this.#stopped) return [];
+  peers(): Promise<Peer[]> {
+    return Promise.resolve(this.#stopped ? [] : this.#others());
+  }
+
+  #others(): Peer[] {
     return [...this.#network.nodes.values()].filter((peer) => peer.id !== this.#self.id);
   }
 
@@ -120,7 +123,7 @@ export class MemoryRouter implements Router {
     return Promise.resolve(
       this.#stopped
         ? { ready: false, detail: "router is stopped" }
-        : { ready: true, detail: `${this.peers().length} peers` },
+        : { ready: true, detail: `${this.#others().length} peers` },
     );
   }
 

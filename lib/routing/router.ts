@@ -88,7 +88,7 @@ export interface Router {
   forget(key: string, peer: Peer): void;
 
   /** Peers that this node knows now. */
-  peers(): Peer[];
+  peers(): Promise<Peer[]>;
 
   /** Peers that were lost and have not come back; they are forgotten after some minutes. */
   lost(): LostPeer[];

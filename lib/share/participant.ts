@@ -27,7 +27,7 @@ import { MAX_HOPS, Questions } from "./questions.ts";
 export const REPORT_MS = 1000;
 
 /** Longest wait for the first byte, all parents together, in milliseconds. */
-export const FIRST_BYTE_MS = 4000;
+export const FIRST_BYTE_MS = 5000;
 
 /** Longest wait for further bytes, in milliseconds. */
 export const IDLE_MS = 8000;

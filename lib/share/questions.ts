@@ -21,11 +21,14 @@ import {
   type Want,
 } from "./messages.ts";
 
-/** Longest wait of one node's answer, in milliseconds. */
-export const ASK_MS = 1000;
+/**
+ * Longest wait of one node's answer, in milliseconds. One that is gone is known as such much sooner, by its connection; one
+ * that has too little CPU takes a second and more, and who gives it up decides without knowing what it has decided.
+ */
+export const ASK_MS = 2000;
 
 /** Longest wait until it is clear what is to be done, whoever is asked, in milliseconds. */
-export const DECISION_MS = 2000;
+export const DECISION_MS = 3000;
 
 /** Coordinators that are asked when one does not answer. */
 export const MAX_COORDINATORS = 2;

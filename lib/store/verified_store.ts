@@ -12,6 +12,7 @@ import { NotFoundError, UnavailableError, VerificationError } from "../errors.ts
 import { type ChunkList, ChunkListBuilder } from "../oci/chunk_list.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Span, Tracing } from "../observability/tracing.ts";
 import { sleep } from "../sleep.ts";
 import type {
   ByteRange,
@@ -54,6 +55,8 @@ export interface VerifiedStoreOptions {
   readonly log: Logger;
   /** Called for each content that turns out to be corrupt. */
   readonly onCorrupt?: (digest: Digest) => void;
+  /** Left out where traces are off. */
+  readonly tracing?: Tracing;
 }
 
 /** Wraps a store and serves only what matches its digest. */
@@ -149,12 +152,23 @@ export class VerifiedStore implements Store {
     return versionOf(reader) === verified.version ? verified.chunks : undefined;
   }
 
-  async #verify(digest: Digest, pace: Pace = atOnce): Promise<void> {
+  #verify(digest: Digest, pace: Pace = atOnce): Promise<void> {
+    const { tracing } = this.#options;
+    if (tracing === undefined) return this.#verifyNow(digest, pace);
+    return tracing.run(
+      "verify",
+      { "kagami.digest": digest },
+      (span) => this.#verifyNow(digest, pace, span),
+    );
+  }
+
+  async #verifyNow(digest: Digest, pace: Pace, span?: Span): Promise<void> {
     const reader = await this.#inner.open(digest);
     const isSmall = reader.size <= VERIFICATION_BUFFER_SIZE;
     if (!isSmall) await this.#acquire();
     try {
       const { matches, list } = await this.#hash(digest, reader, pace);
+      span?.set({ "kagami.size": reader.size, "kagami.matches": matches });
       if (matches) this.#remember(digest, versionOf(reader), list);
       else this.#condemn(digest, versionOf(reader));
     } finally {

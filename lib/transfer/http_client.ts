@@ -42,6 +42,8 @@ export interface HttpRequest {
   readonly certificate?: string;
   /** Where connections are kept; without one each request has a connection of its own. */
   readonly pool?: ConnectionPool;
+  /** Called when there is a connection to send the request on. */
+  readonly onConnected?: () => void;
   /** Called for each interim response: the server works on the answer. */
   readonly onInterim?: () => void;
   /** Ends the request and its body. */
@@ -130,6 +132,7 @@ async function exchange(
   };
   try {
     if (request.signal?.aborted) throw new PeerError("request was aborted");
+    request.onConnected?.();
     restart();
     await writeHead(connection, head);
     const { parsed, rest } = await readHead(connection, () => {

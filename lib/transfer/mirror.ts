@@ -5,10 +5,12 @@
  */
 import { NotFoundError, VerificationError } from "../errors.ts";
 import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
+import type { ChunkList } from "../oci/chunk_list.ts";
 import { type Digest, hasherFor, sha256Digest, splitDigest } from "../oci/digest.ts";
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
 import type { Router } from "../routing/router.ts";
 import type { ContentReader, Descriptor } from "../store/store.ts";
@@ -43,6 +45,8 @@ export interface MirrorOptions {
   readonly resolveRetries: number;
   readonly log: Logger;
   readonly events?: MirrorEvents;
+  /** Left out where traces are off. */
+  readonly tracing?: Tracing;
   /** What is known of peers. Default: nothing yet. */
   readonly book?: PeerBook;
   /** Bounds on what is fetched from peers. Default: none. */
@@ -180,22 +184,26 @@ export class Mirror {
     const search = new PeerSearch(this.#context, path, source);
     let first: PeerAnswer | undefined;
     try {
-      first = await search.open(widened(range), signal);
-      const { client, events, log } = this.#options;
-      const { peer } = first;
+      const answer = first = await search.open(widened(range), signal);
+      const { client, events, log, tracing } = this.#options;
+      const { peer } = answer;
       const ended = new AbortController();
       const wanted = narrowed(range, first);
       const download: BlobDownload = new BlobDownload({
         digest: path.digest,
         first,
         range: wanted,
-        chunks: agreedChunkList(chunkLists(client, search, first, ended.signal), {
-          disagree: (error) => {
-            events?.verificationFailed?.(peer);
-            download.fail(error);
-          },
-          signal: ended.signal,
-        }),
+        chunks: traced(
+          tracing,
+          () =>
+            agreedChunkList(chunkLists(client, search, answer, ended.signal), {
+              disagree: (error) => {
+                events?.verificationFailed?.(peer);
+                download.fail(error);
+              },
+              signal: ended.signal,
+            }),
+        ),
         source: new SearchedSource({
           search,
           size: wanted.end - wanted.start + 1,
@@ -204,6 +212,7 @@ export class Mirror {
           book: this.#context.book,
           poisoned: this.#poisoned,
           events,
+          ...(tracing === undefined ? {} : { tracing }),
           log,
         }),
         buffers: this.#buffers,
@@ -242,6 +251,19 @@ export class Mirror {
     if (!this.#poisoned.has(digest)) return;
     throw new NotFoundError(`peers delivered wrong bytes for ${digest} a short while ago`);
   }
+}
+
+/** Comparing lists of chunks takes time that a pull waits for. */
+async function traced(
+  tracing: Tracing | undefined,
+  compare: () => Promise<ChunkList | undefined>,
+): Promise<ChunkList | undefined> {
+  if (tracing === undefined) return await compare();
+  return await tracing.run("compare chunk lists", {}, async (span) => {
+    const list = await compare();
+    span.set({ "kagami.chunks": list?.count ?? 0 });
+    return list;
+  });
 }
 
 function descriptorOf(path: DigestPath, answer: PeerAnswer): Descriptor {

@@ -14,6 +14,7 @@ import { ChunkList } from "../oci/chunk_list.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { type DistributionPath, formatDistributionPath } from "../oci/distribution.ts";
 import { MANIFEST_MEDIA_TYPES, OCTET_STREAM } from "../oci/media_types.ts";
+import type { Tracing } from "../observability/tracing.ts";
 import type { Peer } from "../routing/router.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
 import {
@@ -51,7 +52,10 @@ export const CHUNKS_PATH = "/kagami/v1/chunks/";
 /** Largest list of chunks that is taken, in bytes: that of a content of 200 GiB. */
 export const MAX_CHUNK_LIST_BYTES = 8 * 1024 * 1024;
 
-/** Head start of one address of a peer before the next one is tried beside it, in milliseconds (RFC 8305: 250). */
+/**
+ * Head start of one address of a peer to take a connection, before the next one is tried beside it, in milliseconds (RFC
+ * 8305: 250). How long an answer takes then says nothing about the address.
+ */
 export const ADDRESS_HEAD_START_MS = 150;
 
 /** Longest pause in a body that grows, in milliseconds: it comes no faster than from upstream, and in steps. */
@@ -119,12 +123,16 @@ export interface PeerClientOptions {
   readonly channels?: PeerChannels;
   /** Told of each answer of a peer, and how it came. */
   readonly onAnswer?: (channel: PeerChannel["kind"]) => void;
+  /** Tells peers which trace a request belongs to; left out where traces are off. */
+  readonly tracing?: Tracing;
 }
 
 /** The way to a peer. */
 interface Route {
   readonly address: string;
   readonly channel: PeerChannel;
+  /** Called when there is a connection. */
+  readonly onConnected: () => void;
 }
 
 /** Client for peers' registries. */
@@ -134,12 +142,14 @@ export class PeerClient {
   readonly #pool: ConnectionPool | undefined;
   readonly #channels: PeerChannels | undefined;
   readonly #onAnswer: PeerClientOptions["onAnswer"];
+  readonly #tracing: Tracing | undefined;
 
   constructor(options: PeerClientOptions = {}) {
     this.#timeouts = options.timeouts ?? DEFAULT_PEER_TIMEOUTS;
     this.#pool = options.pool;
     this.#channels = options.channels;
     this.#onAnswer = options.onAnswer;
+    this.#tracing = options.tracing;
     this.#headers = {
       [MIRRORED_HEADER]: "true",
       [INTERIM_HEADER]: "true",
@@ -194,7 +204,7 @@ export class PeerClient {
         this.#send(peer, route, {
           method: "GET",
           target,
-          headers: this.#headers,
+          headers: { ...this.#headers, ...this.#tracing?.headers() },
           timeouts: this.#timeouts,
           signal: bounded,
         }),
@@ -225,7 +235,7 @@ export class PeerClient {
     if (peer.addresses.length === 0) throw new PeerError(`peer ${peer.id} has no address`);
     const through = (channel: PeerChannel) =>
       staggered(peer.addresses, {
-        attempt: (address, bounded) => ask({ address, channel }, bounded),
+        attempt: (address, bounded, onConnected) => ask({ address, channel, onConnected }, bounded),
         headStartMs: ADDRESS_HEAD_START_MS,
         // Only a peer that cannot be reached here may answer at another of its addresses.
         isFinal: (error) => !(error instanceof PeerError),
@@ -246,30 +256,22 @@ export class PeerClient {
   /** Sends a request the way that the channel goes. */
   async #send(
     peer: Peer,
-    { address, channel }: Route,
-    request: Omit<HttpRequest, "address" | "port" | "pool" | "certificate">,
+    { address, channel, onConnected }: Route,
+    request: Omit<HttpRequest, "address" | "port" | "pool" | "certificate" | "onConnected">,
   ): Promise<HttpResponse> {
-    const pool = this.#pool === undefined ? {} : { pool: this.#pool };
+    const where = {
+      address,
+      onConnected,
+      ...(this.#pool === undefined ? {} : { pool: this.#pool }),
+    };
     if (channel.kind === "plain") {
-      const response = await httpRequest({
-        ...request,
-        ...pool,
-        address,
-        port: peer.registryPort,
-      });
+      const response = await httpRequest({ ...request, ...where, port: peer.registryPort });
       this.#onAnswer?.(channel.kind);
       return response;
     }
     const { port, certificate, token } = channel;
     const headers = { ...request.headers, [TOKEN_HEADER]: token };
-    const response = await httpRequest({
-      ...request,
-      ...pool,
-      address,
-      port,
-      certificate,
-      headers,
-    });
+    const response = await httpRequest({ ...request, ...where, port, certificate, headers });
     this.#onAnswer?.(channel.kind);
     if (response.status !== 403) return response;
     // The token is too old, or of another life of the peer.
@@ -285,6 +287,7 @@ export class PeerClient {
       target: formatDistributionPath(path),
       headers: {
         ...this.#headers,
+        ...this.#tracing?.headers(),
         Accept: accept,
         ...(isGrowing ? { [GROWING_HEADER]: "true" } : {}),
         ...(range === undefined ? {} : { Range: range }),

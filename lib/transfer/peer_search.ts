@@ -12,6 +12,7 @@ import {
   VerificationError,
 } from "../errors.ts";
 import type { DistributionPath } from "../oci/distribution.ts";
+import type { Attributes, Tracing } from "../observability/tracing.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
 import type { Peer, Router } from "../routing/router.ts";
 import { Candidates } from "./candidates.ts";
@@ -43,12 +44,22 @@ export interface SearchContext {
   readonly resolveRetries: number;
   readonly events: MirrorEvents | undefined;
   readonly book: PeerBook;
+  /** Left out where traces are off. */
+  readonly tracing?: Tracing;
   /** Monotonic clock in milliseconds. */
   readonly now: () => number;
 }
 
+/**
+ * Why a peer is asked: as the first one, beside one that is slow, to go on where another one failed, or to deliver
+ * together with others.
+ */
+export type AskReason = "first" | "hedge" | "resume" | "lane";
+
 /** What one peer is asked for; the content is the search's. */
-export type SearchRequest = Omit<PeerRequest, "path" | "isGrowing">;
+export type SearchRequest = Omit<PeerRequest, "path" | "isGrowing"> & {
+  readonly reason?: AskReason;
+};
 
 /** Where one content is searched for. Must be closed. */
 export class PeerSearch<P extends DistributionPath = DistributionPath> {
@@ -58,6 +69,8 @@ export class PeerSearch<P extends DistributionPath = DistributionPath> {
   /** Who names the peers, if somebody does. */
   readonly named: NamedPeers | undefined;
   readonly #context: SearchContext;
+  /** Set from the moment in which a hedge is decided until its peer is asked. */
+  #isHedging = false;
 
   /**
    * @param context What all searches share.
@@ -83,14 +96,17 @@ export class PeerSearch<P extends DistributionPath = DistributionPath> {
 
   #lookup(): Candidates {
     const { named, path } = this;
-    const { router, events, book, now } = this.#context;
+    const { router, events, book, now, tracing } = this.#context;
     if (named !== undefined) return new Candidates({ lookup: (signal) => named.lookup(signal) });
     const startedAt = now();
+    const span = tracing?.begin("resolve", { "kagami.key": path.key });
     return new Candidates({
       lookup: (signal) => router.lookup(path.key, { signal }),
       isLastResort: (peer) => book.isLastResort(peer),
       choose: (peers) => book.choose(peers),
       onFirst: (found) => {
+        span?.set({ "kagami.found": found });
+        span?.end();
         if (found) events?.resolved?.((now() - startedAt) / 1000);
       },
     });
@@ -101,16 +117,22 @@ export class PeerSearch<P extends DistributionPath = DistributionPath> {
    *
    * @param range Value for the `Range` header, or undefined for all of it.
    * @param signal Ends the search.
+   * @param reason Why.
    * @returns The answer of the first peer that has it.
    * @throws {NotFoundError} If none has it.
    * @throws {RangeNotSatisfiableError} If peers say that the range lies outside of the content.
    */
-  open(range: string | undefined, signal?: AbortSignal): Promise<PeerAnswer> {
+  open(
+    range: string | undefined,
+    signal?: AbortSignal,
+    reason: AskReason = "first",
+  ): Promise<PeerAnswer> {
     return this.race((peer, attemptSignal, onInterim) =>
       this.ask(peer, {
         method: "GET",
         signal: attemptSignal,
         onInterim,
+        reason,
         ...(range === undefined ? {} : { range }),
       }), signal);
   }
@@ -124,7 +146,45 @@ export class PeerSearch<P extends DistributionPath = DistributionPath> {
    * @throws {NotFoundError} If it does not have the content.
    * @throws {PeerError} If it does not answer as it should.
    */
-  async ask(peer: Peer, request: SearchRequest): Promise<PeerAnswer> {
+  ask(peer: Peer, request: SearchRequest): Promise<PeerAnswer> {
+    const { tracing } = this.#context;
+    const reason = this.#isHedging ? "hedge" : request.reason ?? "first";
+    this.#isHedging = false;
+    if (tracing === undefined) return this.#ask(peer, request);
+    const attributes = {
+      "kagami.key": this.path.key,
+      "kagami.peer": peer.id,
+      "kagami.reason": reason,
+      "kagami.range": request.range,
+      "kagami.growing": this.named !== undefined,
+    };
+    return this.#askTraced(peer, request, tracing, attributes);
+  }
+
+  /** Only what is a peer's fault makes its span one that failed. */
+  async #askTraced(
+    peer: Peer,
+    request: SearchRequest,
+    tracing: Tracing,
+    attributes: Attributes,
+  ): Promise<PeerAnswer> {
+    const result = await tracing.ask("ask peer", attributes, async (span) => {
+      try {
+        const answer = await this.#ask(peer, request);
+        span.set({ "kagami.outcome": "answered", "server.address": answer.address });
+        return { answer };
+      } catch (error) {
+        const outcome = outcomeOf(error, request.signal);
+        span.set({ "kagami.outcome": outcome });
+        if (outcome === "failed") throw error;
+        return { error };
+      }
+    });
+    if ("error" in result) throw result.error;
+    return result.answer;
+  }
+
+  async #ask(peer: Peer, request: SearchRequest): Promise<PeerAnswer> {
     const { router, client, events, book, now } = this.#context;
     const { path } = this;
     const isGrowing = this.named !== undefined;
@@ -184,7 +244,10 @@ export class PeerSearch<P extends DistributionPath = DistributionPath> {
       hedgeMs: book.hedgeMs,
       maxAttempts: named === undefined ? resolveRetries : MAX_NAMED_PEERS,
       deadlineMs: named?.patienceMs ?? OPEN_DEADLINE_MS,
-      onHedge: () => events?.hedged?.(),
+      onHedge: () => {
+        this.#isHedging = true;
+        events?.hedged?.();
+      },
       attempt: async (peer, attemptSignal, isWorking) => {
         try {
           // Who waits for content that grows has a bound of its own, however long the peer works on the answer.
@@ -216,6 +279,13 @@ export class PeerSearch<P extends DistributionPath = DistributionPath> {
       : `none of ${candidates.found} peers delivered`;
     return new NotFoundError(`${path.key}: ${reason}`, { cause });
   }
+}
+
+function outcomeOf(error: unknown, signal: AbortSignal | undefined): string {
+  if (signal?.aborted) return "not needed";
+  if (error instanceof NotFoundError) return "not found";
+  if (error instanceof RangeNotSatisfiableError) return "range not satisfiable";
+  return error instanceof BusyError ? "busy" : "failed";
 }
 
 function discardAnswer(answer: unknown): void {

@@ -8,6 +8,7 @@ import type { TransferSlot } from "../net/transfer_limits.ts";
 import { CHUNK_SIZE, type ChunkList } from "../oci/chunk_list.ts";
 import type { DigestPath } from "../oci/distribution.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { Span, Tracing } from "../observability/tracing.ts";
 import type { Peer } from "../routing/router.ts";
 import type { ByteRange } from "../store/store.ts";
 import type { DownloadSource } from "./download_source.ts";
@@ -37,6 +38,8 @@ export interface SearchedSourceOptions {
   /** Digests that are left to upstream. */
   readonly poisoned: ExpiringSet;
   readonly events: MirrorEvents | undefined;
+  /** Left out where traces are off. */
+  readonly tracing?: Tracing;
   readonly log: Logger;
 }
 
@@ -44,6 +47,8 @@ export interface SearchedSourceOptions {
 export class SearchedSource implements DownloadSource {
   readonly #options: SearchedSourceOptions;
   readonly #progress: DownloadProgress | undefined;
+  readonly #span: Span | undefined;
+  #bytes = 0;
 
   /**
    * @param options The search, and who is told how it goes.
@@ -51,18 +56,29 @@ export class SearchedSource implements DownloadSource {
   constructor(options: SearchedSourceOptions) {
     this.#options = options;
     this.#progress = options.events?.receiving?.(options.search.path, options.size);
+    this.#span = options.tracing?.begin("download", {
+      "kagami.key": options.search.path.key,
+      "kagami.size": options.size,
+    });
   }
 
   ask(peer: Peer, range: ByteRange, unwanted: AbortSignal): Promise<PeerAnswer> {
     const { search, ended } = this.#options;
     const signal = AbortSignal.any([ended.signal, unwanted]);
-    return search.ask(peer, { method: "GET", signal, range: headerOf(range) });
+    return this.#within(() =>
+      search.ask(peer, { method: "GET", signal, range: headerOf(range), reason: "lane" })
+    );
+  }
+
+  /** What is asked while bytes come belongs to the download, whoever's turn it is. */
+  #within<T>(work: () => T): T {
+    return this.#span === undefined ? work() : this.#span.within(work);
   }
 
   async another(range: ByteRange): Promise<PeerAnswer> {
     const { search, ended } = this.#options;
     try {
-      return await search.open(headerOf(range), ended.signal);
+      return await this.#within(() => search.open(headerOf(range), ended.signal, "resume"));
     } catch (error) {
       // The rest lies within the content: who says otherwise has other content.
       if (!(error instanceof RangeNotSatisfiableError)) throw error;
@@ -87,6 +103,7 @@ export class SearchedSource implements DownloadSource {
 
   pace(bytes: number): Promise<void> | undefined {
     const { search, slot } = this.#options;
+    this.#bytes += bytes;
     if (this.#progress !== undefined) this.#progress.bytes += bytes;
     search.named?.source.progressed(bytes);
     return slot?.pace(bytes);
@@ -95,6 +112,7 @@ export class SearchedSource implements DownloadSource {
   started(peer: Peer): void {
     this.#options.book.started(peer);
     this.#progress?.joined(peer);
+    this.#span?.event("peer delivers", { "kagami.peer": peer.id });
   }
 
   ended(peer: Peer): void {
@@ -106,6 +124,11 @@ export class SearchedSource implements DownloadSource {
     const { search, log } = this.#options;
     const { named, candidates, path } = search;
     search.failed(peer, error);
+    this.#span?.event("peer failed", {
+      "kagami.peer": peer.id,
+      "kagami.wrong": error instanceof VerificationError,
+      "kagami.error": error instanceof Error ? error.message : String(error),
+    });
     // A link that brought bytes may do so again; one that brings none is not tried twice.
     if (named !== undefined) named.failed();
     else if (error instanceof VerificationError) candidates.exclude(peer);
@@ -115,12 +138,14 @@ export class SearchedSource implements DownloadSource {
 
   resumed(): void {
     this.#options.events?.resumed?.();
+    this.#span?.event("resumed");
   }
 
   poisoned(error: VerificationError): void {
     const { search, poisoned, log } = this.#options;
     const { digest } = search.path;
     poisoned.add(digest);
+    this.#span?.event("given up: wrong bytes", { "kagami.error": error.message });
     log.error("peers delivered wrong bytes, leaving the content to upstream", { digest, error });
   }
 
@@ -130,6 +155,8 @@ export class SearchedSource implements DownloadSource {
     slot?.release();
     search.close(isComplete);
     this.#progress?.over(isComplete);
+    this.#span?.set({ "kagami.bytes": this.#bytes, "kagami.complete": isComplete });
+    this.#span?.end();
   }
 }
 

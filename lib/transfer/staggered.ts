@@ -5,8 +5,11 @@
  */
 /** Options of {@linkcode staggered}. */
 export interface StaggeredOptions<Item, T> {
-  /** Tries one. The signal is aborted when its result is not wanted any more. */
-  readonly attempt: (item: Item, signal: AbortSignal) => Promise<T>;
+  /**
+   * Tries one. The signal is aborted when its result is not wanted any more. Once it has called `reached`, the next one is
+   * tried only if it fails.
+   */
+  readonly attempt: (item: Item, signal: AbortSignal, reached: () => void) => Promise<T>;
   /** After so many milliseconds the next one is tried as well. */
   readonly headStartMs: number;
   /** Whether a failure says that trying others is of no use. */
@@ -57,7 +60,10 @@ export function staggered<Item, T>(
     const item = items[next++]!;
     if (next < items.length) timer = setTimeout(startNext, headStartMs);
     const bounded = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
-    attempt(item, bounded).then((result) => {
+    const reached = () => {
+      if (!abort.signal.aborted) clearTimeout(timer);
+    };
+    attempt(item, bounded, reached).then((result) => {
       if (isOver) return discard(result);
       end(abort);
       resolve(result);

@@ -1,46 +1,18 @@
 /**
- * A real API server of Kubernetes with its etcd, on loopback, for programs that the machine has.
+ * What the tests of the chart ask of a real API server.
  *
  * @module
  */
-import { Buffer } from "node:buffer";
-import { generateKeyPairSync } from "node:crypto";
-import { eventually, ManagedProcess } from "../integration/harness/process.ts";
-import { freePort } from "../unit/support/free_port.ts";
+import { type ApiAnswer, KubeApiServer } from "../integration/harness/kube_api_server.ts";
 import type { KubernetesObject } from "./schemas.ts";
 
-/** Variables that name the programs. */
-const PROGRAMS = ["KUBE_APISERVER_BIN", "ETCD_BIN"] as const;
-
-/** Why there can be no API server; empty if there can. */
-export const MISSING_API_SERVER: readonly string[] = PROGRAMS
-  .filter((name) => Deno.env.get(name) === undefined)
-  .map((name) => `${name} is not set`);
-
-/** What the server answered. */
-export interface ApiAnswer {
-  readonly status: number;
-  readonly body: KubernetesObject & { readonly message?: string };
-  /** What the server warns of. */
-  readonly warnings: string;
-}
-
-/** An API server. */
-export class ApiServer implements AsyncDisposable {
-  readonly #url: string;
-  readonly #token: string;
-  readonly #client: Deno.HttpClient;
+/** An API server that takes objects. */
+export class ChartApiServer implements AsyncDisposable {
+  readonly #server: KubeApiServer;
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(
-    url: string,
-    token: string,
-    client: Deno.HttpClient,
-    stack: AsyncDisposableStack,
-  ) {
-    this.#url = url;
-    this.#token = token;
-    this.#client = client;
+  private constructor(server: KubeApiServer, stack: AsyncDisposableStack) {
+    this.#server = server;
     this.#stack = stack;
   }
 
@@ -49,59 +21,12 @@ export class ApiServer implements AsyncDisposable {
    *
    * @returns The server, ready.
    */
-  static async start(): Promise<ApiServer> {
+  static async start(): Promise<ChartApiServer> {
     await using stack = new AsyncDisposableStack();
     const folder = await Deno.makeTempDir({ prefix: "kagami-api-" });
     stack.defer(() => Deno.remove(folder, { recursive: true }));
-    const [etcdPort, peerPort, port] = [freePort(), freePort(), freePort()];
-    const etcd = `http://127.0.0.1:${etcdPort}`;
-    stack.use(
-      await ManagedProcess.start("etcd", `${folder}/etcd.log`, Deno.env.get("ETCD_BIN")!, [
-        `--data-dir=${folder}/etcd`,
-        `--listen-client-urls=${etcd}`,
-        `--advertise-client-urls=${etcd}`,
-        `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
-      ]),
-    );
-    const token = crypto.randomUUID();
-    await Deno.writeTextFile(`${folder}/tokens.csv`, `${token},admin,admin,"system:masters"\n`);
-    const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-    const pem = Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" })).toString();
-    await Deno.writeTextFile(`${folder}/sa.key`, pem);
-    const program = Deno.env.get("KUBE_APISERVER_BIN")!;
-    stack.use(
-      await ManagedProcess.start("kube-apiserver", `${folder}/api.log`, program, [
-        `--etcd-servers=${etcd}`,
-        "--bind-address=127.0.0.1",
-        `--secure-port=${port}`,
-        `--cert-dir=${folder}/certs`,
-        `--service-account-key-file=${folder}/sa.key`,
-        `--service-account-signing-key-file=${folder}/sa.key`,
-        "--service-account-issuer=https://kubernetes.default.svc",
-        "--service-cluster-ip-range=10.0.0.0/24",
-        `--token-auth-file=${folder}/tokens.csv`,
-        "--authorization-mode=RBAC",
-        // Nobody makes service accounts here: that is a controller's work.
-        "--disable-admission-plugins=ServiceAccount",
-      ]),
-    );
-    const certificate = await eventually(
-      "certificate of the API server",
-      () => Deno.readTextFile(`${folder}/certs/apiserver.crt`),
-    );
-    const client = Deno.createHttpClient({ caCerts: [certificate] });
-    stack.defer(() => client.close());
-    const server = new ApiServer(`https://127.0.0.1:${port}`, token, client, stack.move());
-    await eventually(
-      "API server",
-      async () => {
-        const response = await server.#request("GET", "/readyz");
-        await response.body?.cancel();
-        return response.status === 200;
-      },
-      120_000,
-    );
-    return server;
+    const server = stack.use(await KubeApiServer.start(`${folder}/server`));
+    return new ChartApiServer(server, stack.move());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -114,8 +39,8 @@ export class ApiServer implements AsyncDisposable {
    * @returns Such as `1.31.4`.
    */
   async version(): Promise<string> {
-    const response = await this.#request("GET", "/version");
-    return (await response.json()).gitVersion.replace(/^v/, "");
+    const { text } = await this.#server.request("GET", "/version");
+    return JSON.parse(text).gitVersion.replace(/^v/, "");
   }
 
   /**
@@ -123,16 +48,14 @@ export class ApiServer implements AsyncDisposable {
    *
    * @param object What to apply.
    * @param dryRun Whether nothing is stored.
-   * @returns The answer.
+   * @returns The answer; its text is the object or what is wrong with it.
    */
   async apply(object: KubernetesObject, dryRun: boolean): Promise<ApiAnswer> {
     const query = new URLSearchParams({ fieldManager: "kagami-tests", fieldValidation: "Strict" });
     if (dryRun) query.set("dryRun", "All");
-    const response = await this.#request("PATCH", `${pathOf(object)}?${query}`, {
+    return await this.#server.request("PATCH", `${pathOf(object)}?${query}`, object, {
       "Content-Type": "application/apply-patch+yaml",
-    }, JSON.stringify(object));
-    const warnings = response.headers.get("warning") ?? "";
-    return { status: response.status, body: await response.json(), warnings };
+    });
   }
 
   /**
@@ -150,31 +73,8 @@ export class ApiServer implements AsyncDisposable {
     path: string,
     body?: KubernetesObject,
   ): Promise<number> {
-    const headers = {
-      "Impersonate-User": `system:serviceaccount:${account}`,
-      "Content-Type": "application/json",
-    };
-    const response = await this.#request(method, path, headers, body && JSON.stringify(body));
-    await response.body?.cancel();
-    return response.status;
-  }
-
-  #request(
-    method: string,
-    path: string,
-    headers: Readonly<Record<string, string>> = {},
-    body?: string,
-  ): Promise<Response> {
-    return fetch(this.#url + path, {
-      method,
-      client: this.#client,
-      headers: {
-        "Authorization": `Bearer ${this.#token}`,
-        "Accept": "application/json",
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body }),
-    });
+    const headers = { "Impersonate-User": `system:serviceaccount:${account}` };
+    return (await this.#server.request(method, path, body, headers)).status;
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { RegistryConfig } from "../../lib/config/config.ts";
+import { wantsTraces } from "../../lib/observability/tracing.ts";
 import { commandOf, container, find, NODE_IP, podSpec } from "./containers.ts";
 import { checkInvariants } from "./invariants.ts";
 import type { KubernetesObject } from "./schemas.ts";
@@ -154,6 +155,24 @@ test("the zone comes from the pod's label, and only on demand", async () => {
     name: "NODE_ZONE",
     valueFrom: { fieldRef: { fieldPath: "metadata.labels['topology.kubernetes.io/zone']" } },
   }]);
+});
+
+test("traces go to the collector that is named, and only on demand", async () => {
+  const helm = theHelm();
+  const tracing = { enabled: true, endpoint: "http://collector:4318", sampleRatio: 0.25 };
+  const header = { name: "OTEL_EXPORTER_OTLP_HEADERS", value: "a=b" };
+  const objects = await helm.objects({ tracing: { ...tracing, env: [header] } });
+  const variables = container(objects, "registry").env as { name: string; value?: string }[];
+  const env = new Map(variables.map(({ name, value }) => [name, value]));
+  assert(wantsTraces(Object.fromEntries(env)));
+  assert.equal(env.get("OTEL_EXPORTER_OTLP_ENDPOINT"), "http://collector:4318");
+  assert.equal(env.get("OTEL_TRACES_SAMPLER_ARG"), "0.25");
+  assert.equal(env.get("OTEL_EXPORTER_OTLP_HEADERS"), "a=b");
+  assert.equal(env.get("OTEL_DENO_METRICS"), "false");
+  // Variables can be used in those behind them alone.
+  const names = [...env.keys()];
+  assert(names.indexOf("OTEL_NODE") < names.indexOf("OTEL_RESOURCE_ATTRIBUTES"));
+  await assert.rejects(helm.objects({ tracing: { enabled: true } }), /tracing.endpoint must name/);
 });
 
 test("lists reach the program whole, whatever characters they hold", async () => {

@@ -55,9 +55,8 @@ fuzz({
   seeds: ["10.0.0.1", "10.0.0.0/8", "fd00::/64", "::ffff:10.0.0.1/128", "gateway", "::/0"],
   check(input) {
     const rule = parseClientRule(input);
-    const clients = new LocalClients(rule === undefined ? [] : [rule], {
-      own: () => [input],
-      gateways: () => [],
+    const clients = new LocalClients([{ kind: "gateway" }, ...rule === undefined ? [] : [rule]], {
+      own: () => [{ address: input, cidr: input }],
       now: () => 0,
     });
     assert.equal(clients.has("127.0.0.1"), true);

@@ -122,6 +122,9 @@ function noting(noted: Multiaddr[]): AddProviderHandlerOptions {
       assert.equal(digest.length, 32);
       assert.equal(peer, SENDER.toString());
     },
+    remove: () => assert.fail("nothing is withdrawn"),
+    begins: () => assert.fail("nothing is marked"),
+    ends: () => assert.fail("nothing is marked"),
     merge(peer, addresses) {
       isKnown = true;
       assert.equal(peer, SENDER);
@@ -178,11 +181,11 @@ fuzz({
     const record = { holder: "", durationSeconds: 1, transitions: 0, version: "1" };
     const bootstrapper = new KubernetesBootstrapper({
       log: silentLogger,
-      connect: () =>
-        Promise.resolve({
-          read: () => Promise.resolve({ ...record, addresses: input.split(",") }),
-          write: () => Promise.reject(new Error("nothing is written")),
-        }),
+      client: {
+        read: () => Promise.resolve({ ...record, addresses: input.split(",") }),
+        write: () => Promise.reject(new Error("nothing is written")),
+        [Symbol.dispose]: () => {},
+      },
     });
     assertDialable(await bootstrapper.peers(NEVER));
   },

@@ -5,6 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { programPermissionFlags } from "../../lib/cli/permissions.ts";
 import { moduleGraph } from "../../tools/module_graph.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -44,17 +45,12 @@ Deno.test("the compiled program holds every module and file of lib, and none fro
 
 Deno.test("the compile task asks for no permission that the program does not need", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-  const flags = tasks.compile.match(/--allow-\S+|-A\b/g);
-  assert.deepEqual(flags, [
-    "--allow-net",
-    "--allow-read",
-    "--allow-write",
-    "--allow-env",
-    "--allow-sys",
-    "--allow-run",
-  ]);
+  for (const task of ["compile", "start", "demo"]) {
+    const flags = tasks[task].match(/--(?:allow|deny)-\S+|--no-prompt|-A\b/g);
+    assert.deepEqual(flags, programPermissionFlags(), task);
+  }
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...flags, "main.ts", "version"],
+    args: ["run", ...programPermissionFlags(), "main.ts", "version"],
     cwd: root,
   }).output();
   assert(success, new TextDecoder().decode(stderr));

@@ -276,6 +276,19 @@ export const VALUES: Section = {
       REGISTRY_OPTIONS.defaultRegistry.default,
       REGISTRY_OPTIONS.defaultRegistry.help,
     ),
+    privateRegistries: texts(
+      `${REGISTRY_OPTIONS.privateRegistries.help} containerd then asks its own node's mirror alone, through the host port.`,
+    ),
+    privateProofTtl: pattern(
+      DURATION,
+      REGISTRY_OPTIONS.privateProofTtl.default,
+      REGISTRY_OPTIONS.privateProofTtl.help,
+    ),
+    privateWhenUnreachable: choice(
+      ["deny", "allow"],
+      "deny",
+      REGISTRY_OPTIONS.privateWhenUnreachable.help,
+    ),
     mirrorResolveRetries: integer(
       0,
       Number(REGISTRY_OPTIONS.mirrorResolveRetries.default),
@@ -301,7 +314,7 @@ export const VALUES: Section = {
     ),
     localClients: texts(
       "Addresses and subnets, besides the node's own, that the node's containerd comes from, where TLS is required; " +
-        "gateway for that of the pod's network.",
+        "gateway for the first address of the pod's network, which is the node's behind a bridge.",
       ["gateway"],
     ),
     containerdSock: pattern(
@@ -369,7 +382,7 @@ export const VALUES: Section = {
     ),
     metricsFrom: objects(
       [{ namespaceSelector: {} }],
-      "NetworkPolicyPeers that may read the metrics; a Prometheus in the host's network needs an `ipBlock`.",
+      "NetworkPolicyPeers that may read the metrics and the web page; a Prometheus in the host's network needs an `ipBlock`.",
     ),
   },
   podMonitor: monitor("PodMonitor"),
@@ -396,6 +409,27 @@ export const VALUES: Section = {
       resyncPeriod: pattern(DURATION, "10m", "How often the operator looks for changes."),
       matchLabels: stringMap("Labels of the Grafana that gets it; needed for this mode."),
     },
+  },
+  tracing: {
+    enabled: flag(
+      false,
+      "Whether pulls are traced: the mirror sends OpenTelemetry spans to a collector (docs/tracing.md).",
+    ),
+    endpoint: pattern(
+      "^(https?://.+)?$",
+      "",
+      "Collector's OTLP endpoint for HTTP, such as `http://collector.monitoring:4318`. Needed when enabled.",
+    ),
+    protocol: choice(["http/protobuf", "http/json"], "http/protobuf", "How spans are encoded."),
+    sampleRatio: value(
+      { type: "number", minimum: 0, maximum: 1 },
+      1,
+      "Share of traces that are sent, of those that begin here; a client's own decision wins.",
+    ),
+    env: objects(
+      [],
+      "Further environment, such as OTEL_EXPORTER_OTLP_HEADERS from a secret.",
+    ),
   },
   verticalPodAutoscaler: {
     enabled: flag(false, "Whether a VerticalPodAutoscaler is made."),

@@ -29,8 +29,8 @@ export const LEASE_REQUEST_TIMEOUT_MS = 5000;
 
 /** Options of {@linkcode KubernetesBootstrapper}. */
 export interface KubernetesBootstrapperOptions {
-  /** Connects to the Lease; called when it is first needed, and again after a failure: credentials change. */
-  readonly connect: () => Promise<LeaseClient>;
+  /** Access to the Lease; closed when {@linkcode KubernetesBootstrapper.run} ends. */
+  readonly client: LeaseClient;
   readonly log: Logger;
   /** Monotonic clock in milliseconds. Default: the process's. */
   readonly now?: () => number;
@@ -44,7 +44,6 @@ export class KubernetesBootstrapper implements Bootstrapper {
   readonly #options: KubernetesBootstrapperOptions;
   readonly #now: () => number;
   readonly #sleep: Sleep;
-  #connection: Promise<LeaseClient> | undefined;
   /** The record as seen last, and since when it is unchanged on this node's own clock. */
   #observed: { readonly version: string; readonly since: number } | undefined;
 
@@ -83,12 +82,13 @@ export class KubernetesBootstrapper implements Bootstrapper {
       await this.#sleep(interval * (0.8 + 0.4 * Math.random()), context.signal);
     }
     if (leads) await this.#release(context);
+    this.#options.client[Symbol.dispose]();
   }
 
   /** @inheritdoc */
   async peers(signal: AbortSignal): Promise<string[]> {
     try {
-      const record = await this.#ask((client) => client.read(bounded(signal)));
+      const record = await this.#options.client.read(bounded(signal));
       return (record?.addresses ?? []).filter((address) => parseDialable(address) !== undefined)
         .slice(0, MAX_BOOTSTRAP_ADDRESSES);
     } catch (cause) {
@@ -108,8 +108,9 @@ export class KubernetesBootstrapper implements Bootstrapper {
   async #takePart(context: BootstrapContext): Promise<boolean> {
     const self = peerIdOf(context.self());
     if (self === "") return false; // Without an address there is nothing to lead to.
+    const { client } = this.#options;
     const signal = bounded(context.signal);
-    const current = await this.#ask((client) => client.read(signal));
+    const current = await client.read(signal);
     if (current !== undefined && current.holder !== self && !this.#isFree(current)) return false;
     const record = {
       holder: self,
@@ -117,8 +118,7 @@ export class KubernetesBootstrapper implements Bootstrapper {
       durationSeconds: LEASE_DURATION_SECONDS,
       transitions: (current?.transitions ?? 0) + (current?.holder === self ? 0 : 1),
     };
-    return await this.#ask((client) => client.write(record, current?.version, signal)) !==
-      undefined;
+    return await client.write(record, current?.version, signal) !== undefined;
   }
 
   /**
@@ -136,24 +136,16 @@ export class KubernetesBootstrapper implements Bootstrapper {
 
   /** Leaves the Lease to the next one at once. */
   async #release(context: BootstrapContext): Promise<void> {
+    const { client, log } = this.#options;
     try {
       const signal = AbortSignal.timeout(LEASE_REQUEST_TIMEOUT_MS);
-      const current = await this.#ask((client) => client.read(signal));
+      const current = await client.read(signal);
       if (current?.holder !== peerIdOf(context.self())) return;
       const { addresses, durationSeconds, transitions, version } = current;
       const record = { holder: "", addresses, durationSeconds, transitions };
-      await this.#ask((client) => client.write(record, version, signal));
+      await client.write(record, version, signal);
     } catch (error) {
-      this.#options.log.debug("could not release the bootstrap Lease; it expires", { error });
-    }
-  }
-
-  async #ask<T>(question: (client: LeaseClient) => Promise<T>): Promise<T> {
-    try {
-      return await question(await (this.#connection ??= this.#options.connect()));
-    } catch (error) {
-      this.#connection = undefined;
-      throw error;
+      log.debug("could not release the bootstrap Lease; it expires", { error });
     }
   }
 }

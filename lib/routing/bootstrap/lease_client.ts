@@ -4,11 +4,12 @@
  * @see https://kubernetes.io/docs/concepts/architecture/leases/
  * @module
  */
-import type { ConfigurationOptions, V1Lease, V1MicroTime } from "@kubernetes/client-node";
 import { UnavailableError } from "../../errors.ts";
-
-/** Folder with the credentials of a pod. */
-const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+import {
+  type KubernetesAnswer,
+  KubernetesApi,
+  type KubernetesApiOptions,
+} from "./kubernetes_api.ts";
 
 /** What Kagami keeps in a Lease. */
 export interface LeaseRecord {
@@ -28,7 +29,7 @@ export interface LeaseRecord {
 export type NewLeaseRecord = Omit<LeaseRecord, "version">;
 
 /** Access to one Lease. */
-export interface LeaseClient {
+export interface LeaseClient extends Disposable {
   /**
    * @param signal Ends the request.
    * @returns The record, or undefined if there is no Lease.
@@ -55,149 +56,98 @@ export interface LeaseClient {
 export const ADDRESSES_ANNOTATION = "kagami.dev/addresses";
 
 /** Options of {@linkcode createLeaseClient}. */
-export interface LeaseClientOptions {
+export interface LeaseClientOptions extends KubernetesApiOptions {
   /** Namespace of the Lease. Default: the pod's own. */
   readonly namespace?: string;
   readonly name: string;
-  /** File with the credentials. Default: the pod's service account, or else KUBECONFIG as for kubectl. */
-  readonly kubeconfig?: string;
 }
 
-/**
- * Connects to the API server with the pod's credentials.
- *
- * @param options Which Lease.
- * @returns The client. The library behind it is loaded only here: nodes that bootstrap otherwise do not pay for it.
- * @throws {UnavailableError} If there are no credentials.
- */
-export async function createLeaseClient(options: LeaseClientOptions): Promise<LeaseClient> {
-  const { KubeConfig, CoordinationV1Api, Observable, V1MicroTime } = await import(
-    "@kubernetes/client-node"
-  );
-  const config = new KubeConfig();
-  let api: InstanceType<typeof CoordinationV1Api>;
-  try {
-    if (options.kubeconfig === undefined) config.loadFromDefault();
-    else config.loadFromFile(options.kubeconfig);
-    api = config.makeApiClient(CoordinationV1Api);
-  } catch (cause) {
-    throw new UnavailableError(`no credentials for the Kubernetes API: ${messageOf(cause)}`, {
-      cause,
-    });
-  }
-  const namespace = options.namespace ?? await ownNamespace();
-  const { name } = options;
-  /** Options of a call that the signal ends. */
-  const endedBy = (signal: AbortSignal): ConfigurationOptions => ({
-    middleware: [{
-      pre: (context) => {
-        context.setSignal(signal);
-        return new Observable(Promise.resolve(context));
-      },
-      post: (context) => new Observable(Promise.resolve(context)),
-    }],
-    middlewareMergeStrategy: "append",
-  });
-
-  return {
-    async read(signal) {
-      try {
-        return toRecord(await api.readNamespacedLease({ name, namespace }, endedBy(signal)));
-      } catch (error) {
-        if (statusOf(error) === 404) return undefined;
-        throw unavailable(error);
-      }
-    },
-    async write(record, version, signal) {
-      const body = toLease(record, { name, namespace, version }, new V1MicroTime());
-      try {
-        const written = version === undefined
-          ? await api.createNamespacedLease({ namespace, body }, endedBy(signal))
-          : await api.replaceNamespacedLease({ name, namespace, body }, endedBy(signal));
-        return toRecord(written);
-      } catch (error) {
-        const status = statusOf(error);
-        // Somebody else has written, or has deleted what was to be replaced.
-        if (status === 409 || (status === 404 && version !== undefined)) return undefined;
-        throw unavailable(error);
-      }
-    },
+/** A Lease as it goes over the wire, as far as it matters here. */
+interface WireLease {
+  readonly metadata?: {
+    readonly resourceVersion?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly spec?: {
+    readonly holderIdentity?: string;
+    readonly leaseDurationSeconds?: number;
+    readonly leaseTransitions?: number;
   };
 }
 
-async function ownNamespace(): Promise<string> {
-  try {
-    return (await Deno.readTextFile(`${SERVICE_ACCOUNT}/namespace`)).trim();
-  } catch {
-    return "default";
-  }
-}
-
-function statusOf(error: unknown): unknown {
-  return (error as { code?: unknown }).code;
-}
-
 /**
- * The library's message holds the whole answer on several lines, with headers that differ each time; a log needs one
- * line, and the same one for the same trouble.
+ * Reads and writes a Lease with the pod's credentials.
+ *
+ * @param options Which Lease.
+ * @returns The client. It looks for the credentials only when it is used.
  */
-function unavailable(error: unknown): UnavailableError {
-  const status = statusOf(error);
-  if (typeof status !== "number") {
-    return new UnavailableError(`the Kubernetes API does not answer: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  const { message } = parseBody((error as { body?: unknown }).body);
-  const detail = typeof message === "string" ? `: ${message.replaceAll(/\s+/g, " ")}` : "";
-  return new UnavailableError(`the Kubernetes API answers ${status}${detail}`);
-}
-
-/** The body of an answer is parsed, or still text. */
-function parseBody(body: unknown): { message?: unknown } {
-  try {
-    return (typeof body === "string" ? JSON.parse(body) : body) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-/** What went wrong, with what `fetch` hides behind "fetch failed". */
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
-}
-
-function toRecord(lease: V1Lease): LeaseRecord {
-  const addresses = lease.metadata?.annotations?.[ADDRESSES_ANNOTATION] ?? "";
+export function createLeaseClient(options: LeaseClientOptions): LeaseClient {
+  const api = new KubernetesApi(options);
+  const { name } = options;
+  const folder = async () => {
+    const namespace = options.namespace ?? await api.namespace();
+    return `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
+  };
   return {
-    holder: lease.spec?.holderIdentity ?? "",
+    async read(signal) {
+      const answer = await api.request("GET", `${await folder()}/${name}`, signal);
+      return answer.status === 404 ? undefined : toRecord(answer);
+    },
+    async write(record, version, signal) {
+      const lease = toLease(record, name, version, new Date());
+      const answer = version === undefined
+        ? await api.request("POST", await folder(), signal, lease)
+        : await api.request("PUT", `${await folder()}/${name}`, signal, lease);
+      // Somebody else has written, or has deleted what was to be replaced.
+      const { status } = answer;
+      if (status === 409 || (status === 404 && version !== undefined)) return undefined;
+      return toRecord(answer);
+    },
+    [Symbol.dispose]: () => api[Symbol.dispose](),
+  };
+}
+
+/** @throws {UnavailableError} If the answer is a refusal, told in one line that is the same for the same trouble. */
+function toRecord({ status, body }: KubernetesAnswer): LeaseRecord {
+  if (status < 200 || status > 299) {
+    const { message } = (body ?? {}) as { message?: unknown };
+    const detail = typeof message === "string" ? `: ${message.replaceAll(/\s+/g, " ")}` : "";
+    throw new UnavailableError(`the Kubernetes API answers ${status}${detail}`);
+  }
+  if ((body as { kind?: unknown } | undefined)?.kind !== "Lease") {
+    throw new UnavailableError("the Kubernetes API answers something else than a Lease");
+  }
+  const { metadata, spec } = body as WireLease;
+  const addresses = metadata?.annotations?.[ADDRESSES_ANNOTATION] ?? "";
+  return {
+    holder: spec?.holderIdentity ?? "",
     addresses: addresses.split(",").filter((address) => address !== ""),
-    durationSeconds: lease.spec?.leaseDurationSeconds ?? 0,
-    transitions: lease.spec?.leaseTransitions ?? 0,
-    version: lease.metadata?.resourceVersion ?? "",
+    durationSeconds: spec?.leaseDurationSeconds ?? 0,
+    transitions: spec?.leaseTransitions ?? 0,
+    version: metadata?.resourceVersion ?? "",
   };
 }
 
 function toLease(
   record: NewLeaseRecord,
-  meta: { name: string; namespace: string; version: string | undefined },
-  now: V1MicroTime,
-): V1Lease {
+  name: string,
+  version: string | undefined,
+  now: Date,
+): object {
   return {
     apiVersion: "coordination.k8s.io/v1",
     kind: "Lease",
     metadata: {
-      name: meta.name,
-      namespace: meta.namespace,
+      name,
       annotations: { [ADDRESSES_ANNOTATION]: record.addresses.join(",") },
-      ...(meta.version === undefined ? {} : { resourceVersion: meta.version }),
+      ...(version === undefined ? {} : { resourceVersion: version }),
     },
     spec: {
       holderIdentity: record.holder,
       leaseDurationSeconds: record.durationSeconds,
       leaseTransitions: record.transitions,
-      renewTime: now,
+      // Of a type with microseconds.
+      renewTime: now.toISOString().replace(/Z$/, "000Z"),
     },
   };
 }

@@ -394,10 +394,6 @@ class Libp2pRouter implements Router {
     const announced = info?.multiaddrs ?? await this.#storedAddresses(id);
     const addresses = rankAddresses(this.#node.getConnections(id), announced);
     if (addresses.length === 0) return undefined;
-    return this.#describe(id, addresses);
-  }
-
-  #describe(id: PeerId, addresses: readonly string[]): Peer {
     const text = id.toString();
     return { id: text, addresses, registryPort: this.#registryPort, ...this.#infos.get(text) };
   }
@@ -427,14 +423,11 @@ class Libp2pRouter implements Router {
     this.#forgotten.add(key, peer.id);
   }
 
-  peers(): Peer[] {
-    const peers: Peer[] = [];
-    for (const { peerId } of this.#dht.routingTable.kb.toIterable()) {
-      const addresses = rankAddresses(this.#node.getConnections(peerId), []);
-      if (addresses.length === 0) continue;
-      peers.push(this.#describe(peerId, addresses));
-    }
-    return peers;
+  async peers(): Promise<Peer[]> {
+    const connected = [...this.#dht.routingTable.kb.toIterable()]
+      .filter(({ peerId }) => this.#node.getConnections(peerId).length > 0);
+    const peers = await Promise.all(connected.map(({ peerId }) => this.#peer(peerId)));
+    return peers.filter((peer) => peer !== undefined);
   }
 
   lost(): LostPeer[] {

@@ -1,5 +1,5 @@
 /**
- * Three real nodes with OCI layouts as their stores. The first has an image and gives it away slowly, so that a transfer
+ * Real nodes with OCI layouts as their stores. The first has an image and gives it away slowly, so that a transfer
  * can be watched.
  *
  * @module
@@ -16,8 +16,6 @@ import { WEB_PATH } from "../../../lib/debug/web_page.ts";
 import { eventually } from "../../unit/support/eventually.ts";
 import { PAGE_TIMEOUT_MS } from "./browser.ts";
 
-const IPS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"] as const;
-
 /** The image that there is. */
 export const IMAGE = `${DEMO_REPOSITORY}:${DEMO_TAG}`;
 
@@ -26,13 +24,13 @@ const UPLOAD_RATE = 1_200_000;
 
 /** Options of {@linkcode startNodes}. */
 export interface NodesOptions {
-  /** Zones of the nodes. */
-  readonly zones: readonly [string, string, string];
+  /** Zones of the nodes; there are as many nodes, at least three. */
+  readonly zones: readonly [string, string, string, ...string[]];
 }
 
 /** Running nodes. */
 export interface Nodes extends AsyncDisposable {
-  readonly nodes: readonly [DemoNode, DemoNode, DemoNode];
+  readonly nodes: readonly [DemoNode, DemoNode, DemoNode, ...DemoNode[]];
 }
 
 /**
@@ -45,14 +43,15 @@ export async function startNodes({ zones }: NodesOptions): Promise<Nodes> {
   await using stack = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "kagami-browser-" });
   stack.defer(() => Deno.remove(folder, { recursive: true }));
-  const ports = freePorts(IPS);
+  const ips = zones.map((_, index) => `127.0.0.${index + 1}`);
+  const ports = freePorts(ips);
   const nodes: DemoNode[] = [];
-  for (const [index, ip] of IPS.entries()) {
+  for (const [index, ip] of ips.entries()) {
     const node = new DemoNode({
       name: `node-${index + 1}`,
       ip,
       ports,
-      bootstrapIp: IPS[0],
+      bootstrapIp: ips[0]!,
       repository: DEMO_REPOSITORY,
       folder: `${folder}/node-${index + 1}`,
       flags: [
@@ -68,7 +67,7 @@ export async function startNodes({ zones }: NodesOptions): Promise<Nodes> {
   await Promise.all(nodes.map((node) => node.ready(nodes.length - 1)));
   const moved = stack.move();
   return {
-    nodes: nodes as [DemoNode, DemoNode, DemoNode],
+    nodes: nodes as [DemoNode, DemoNode, DemoNode, ...DemoNode[]],
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };
 }

@@ -3,241 +3,180 @@
  *
  * @module
  */
+import { freePort } from "../../unit/support/free_port.ts";
 import { inside, type NetworkNode } from "./network.ts";
 import { eventually, ManagedProcess, run } from "./process.ts";
 
-/** Paths of the binaries, if the environment names them. */
-const BINARIES = {
-  apiServer: Deno.env.get("KUBE_APISERVER_BIN") ?? "",
-  etcd: Deno.env.get("ETCD_BIN") ?? "",
-};
+/** Variables that name the programs. */
+const PROGRAMS = { apiServer: "KUBE_APISERVER_BIN", etcd: "ETCD_BIN" } as const;
 
-/** True if both binaries are named. */
-export const HAS_KUBE = BINARIES.apiServer !== "" && BINARIES.etcd !== "";
-
-const PORTS = { api: 6443, etcd: 2379, etcdPeers: 2380 };
+/** Why there can be no API server; empty if there can. */
+export const MISSING_API_SERVER: readonly string[] = Object.values(PROGRAMS)
+  .filter((name) => (Deno.env.get(name) ?? "") === "")
+  .map((name) => `${name} is not set`);
 
 const ADMIN_TOKEN = "admin-of-the-test-bed";
 
-/** Namespace of the mirrors. */
-export const NAMESPACE = "mirrors";
-
-/** Name of their Lease. */
-export const LEASE = "kagami-bootstrap";
-
-/** Where a pod finds its credentials. */
-const SERVICE_ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-/**
- * Makes the credentials of a pod in a mount namespace of its own, and starts what follows. `/var/run` is `/run`, and the
- * machine's own stays as it is.
- */
-const POD_SCRIPT = `
-set -e
-credentials=$1
-shift
-mount -t tmpfs tmpfs /run
-mkdir -p ${SERVICE_ACCOUNT_FOLDER}
-cp "$credentials"/* ${SERVICE_ACCOUNT_FOLDER}
-exec "$@"
-`;
-
-/** Credentials of a service account. */
-export interface ServiceAccount {
-  /** Environment of a program outside of any pod: a kubeconfig. */
-  readonly env: Readonly<Record<string, string>>;
-  /** Command that runs what follows as in a pod: the credentials lie where kubelet puts them. */
-  readonly podCommand: readonly string[];
-  /** Environment of the pod. */
-  readonly podEnv: Readonly<Record<string, string>>;
+/** What the server answered. */
+export interface ApiAnswer {
+  readonly status: number;
+  readonly text: string;
+  /** What the server warns of. */
+  readonly warnings: string;
 }
 
-/** An API server that runs in a node of the network. */
+/** An API server, on loopback or in a node of the network. */
 export class KubeApiServer implements AsyncDisposable {
-  readonly #node: NetworkNode;
+  readonly #node: NetworkNode | undefined;
+  /** Of the server, its etcd, and that for peers of the latter. */
+  readonly #ports = [freePort(), freePort(), freePort()] as const;
   readonly #folder: string;
-  readonly #etcd: ManagedProcess;
-  #server: ManagedProcess;
+  #etcd: ManagedProcess | undefined;
+  #server: ManagedProcess | undefined;
 
-  private constructor(
-    node: NetworkNode,
-    folder: string,
-    etcd: ManagedProcess,
-    server: ManagedProcess,
-  ) {
-    this.#node = node;
+  private constructor(folder: string, node: NetworkNode | undefined) {
     this.#folder = folder;
-    this.#etcd = etcd;
-    this.#server = server;
+    this.#node = node;
   }
 
-  /** Starts it, and makes the mirrors' namespace. */
-  static async start(node: NetworkNode, folder: string): Promise<KubeApiServer> {
+  /**
+   * Starts one.
+   *
+   * @param folder For all of its files; is made.
+   * @param node Where it runs. Default: on loopback.
+   * @returns The server, ready.
+   */
+  static async start(folder: string, node?: NetworkNode): Promise<KubeApiServer> {
+    await using stack = new AsyncDisposableStack();
+    const server = stack.use(new KubeApiServer(folder, node));
     await Deno.mkdir(folder);
     await run("openssl", "genrsa", "-out", `${folder}/accounts.key`, "2048");
-    await Deno.writeTextFile(
-      `${folder}/tokens.csv`,
-      `${ADMIN_TOKEN},admin,admin-uid,"system:masters"\n`,
-    );
-    const etcdUrl = `http://127.0.0.1:${PORTS.etcd}`;
-    const etcd = await ManagedProcess.start(
-      "etcd",
-      `${folder}/etcd.log`,
-      "ip",
-      inside(
-        node,
-        ...[BINARIES.etcd, `--data-dir=${folder}/etcd`],
-        ...[`--listen-client-urls=${etcdUrl}`, `--advertise-client-urls=${etcdUrl}`],
-        `--listen-peer-urls=http://127.0.0.1:${PORTS.etcdPeers}`,
-      ),
-    );
-    const server = new KubeApiServer(node, folder, etcd, await startServer(node, folder));
-    await server.ready();
-    await server.create("/api/v1/namespaces", { metadata: { name: NAMESPACE } });
+    const admin = `${ADMIN_TOKEN},admin,admin-uid,"system:masters"\n`;
+    await Deno.writeTextFile(`${folder}/tokens.csv`, admin);
+    const [, etcdPort, peerPort] = server.#ports;
+    const etcd = `http://127.0.0.1:${etcdPort}`;
+    server.#etcd = await server.#run("etcd", PROGRAMS.etcd, [
+      `--data-dir=${folder}/etcd`,
+      `--listen-client-urls=${etcd}`,
+      `--advertise-client-urls=${etcd}`,
+      `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
+    ]);
+    await server.startAgain();
+    stack.move();
     return server;
+  }
+
+  /** Its IP address, as URLs have it. */
+  get host(): string {
+    return this.#node?.ip ?? "127.0.0.1";
+  }
+
+  get port(): number {
+    return this.#ports[0];
+  }
+
+  /** File with the certificate that it is trusted by. */
+  get certificate(): string {
+    return `${this.#folder}/certs/apiserver.crt`;
   }
 
   /** Stops the API server; what it knows stays in etcd. */
   async stop(): Promise<void> {
-    await this.#server.kill();
+    await this.#server?.kill();
   }
 
   /** Starts it again. */
   async startAgain(): Promise<void> {
-    this.#server = await startServer(this.#node, this.#folder);
-    await this.ready();
-  }
-
-  /** Waits until it answers. */
-  async ready(): Promise<void> {
-    await eventually(
-      "the API server is ready",
-      async () => (await this.#request("GET", "/readyz")) === "ok",
-      120_000,
-    );
-  }
-
-  /** Creates an object. */
-  async create(path: string, object: unknown): Promise<Record<string, unknown>> {
-    const answer = JSON.parse(await this.#request("POST", path, JSON.stringify(object)));
-    if (answer.kind === "Status") throw new Error(`POST ${path}: ${answer.message}`);
-    return answer;
-  }
-
-  /** The mirrors' Lease, if there is one. */
-  async lease(): Promise<{ holder: string; addresses: string[]; transitions: number } | undefined> {
-    const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/${LEASE}`;
-    const { kind, metadata, spec } = JSON.parse(await this.#request("GET", path));
-    if (kind !== "Lease") return undefined;
-    return {
-      holder: spec.holderIdentity ?? "",
-      addresses: metadata.annotations["kagami.dev/addresses"].split(","),
-      transitions: spec.leaseTransitions,
-    };
-  }
-
-  /**
-   * Makes a service account.
-   *
-   * @param name Its name.
-   * @param mayElect Whether it has the role that the Helm chart gives to the mirrors.
-   */
-  async account(name: string, mayElect: boolean): Promise<ServiceAccount> {
-    const base = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts`;
-    await this.create(base, { metadata: { name } });
-    if (mayElect) await this.#allow(name);
-    const { status } = await this.create(`${base}/${name}/token`, {
-      apiVersion: "authentication.k8s.io/v1",
-      kind: "TokenRequest",
-      spec: { expirationSeconds: 3600 },
-    }) as { status: { token: string } };
-    const credentials = `${this.#folder}/account-${name}`;
-    const kubeconfig = `${this.#folder}/kubeconfig-${name}.json`;
-    await Deno.mkdir(credentials);
-    await Deno.writeTextFile(`${credentials}/token`, status.token);
-    await Deno.writeTextFile(`${credentials}/namespace`, NAMESPACE);
-    await Deno.copyFile(`${this.#folder}/certs/apiserver.crt`, `${credentials}/ca.crt`);
-    await Deno.writeTextFile(
-      kubeconfig,
-      JSON.stringify(kubeconfigOf(`https://${this.#node.ip}:${PORTS.api}`, credentials)),
-    );
-    return {
-      env: { KUBECONFIG: kubeconfig, KUBERNETES_BOOTSTRAP_NAMESPACE: NAMESPACE },
-      podCommand: ["unshare", "--mount", "sh", "-c", POD_SCRIPT, "sh", credentials],
-      podEnv: { KUBERNETES_SERVICE_HOST: this.#node.ip, KUBERNETES_SERVICE_PORT: `${PORTS.api}` },
-    };
-  }
-
-  /** What deploy/charts/kagami/templates/rbac.yaml allows. */
-  async #allow(account: string): Promise<void> {
-    const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${NAMESPACE}`;
-    const leases = { apiGroups: ["coordination.k8s.io"], resources: ["leases"] };
-    await this.create(`${rbac}/roles`, {
-      metadata: { name: account },
-      rules: [
-        { ...leases, resourceNames: [LEASE], verbs: ["get", "update"] },
-        { ...leases, verbs: ["create"] },
-      ],
-    });
-    await this.create(`${rbac}/rolebindings`, {
-      metadata: { name: account },
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: account },
-      subjects: [{ kind: "ServiceAccount", name: account, namespace: NAMESPACE }],
-    });
-  }
-
-  async #request(method: string, path: string, body?: string): Promise<string> {
-    const curl = ["curl", "-sk", "--max-time", "30", "-X", method];
-    const headers = [`Authorization: Bearer ${ADMIN_TOKEN}`, "Content-Type: application/json"];
-    return await run(
-      "ip",
-      ...inside(
-        this.#node,
-        ...curl,
-        ...headers.flatMap((header) => ["-H", header]),
-        ...(body === undefined ? [] : ["-d", body]),
-        `https://${this.#node.ip}:${PORTS.api}${path}`,
-      ),
-    );
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.stop();
-    await this.#etcd.stop();
-  }
-}
-
-function kubeconfigOf(server: string, credentials: string): unknown {
-  const name = "test-bed";
-  const provider = { name: "tokenFile", config: { tokenFile: `${credentials}/token` } };
-  return {
-    clusters: [{ name, cluster: { server, "certificate-authority": `${credentials}/ca.crt` } }],
-    users: [{ name, user: { "auth-provider": provider } }],
-    contexts: [{ name, context: { cluster: name, user: name } }],
-    "current-context": name,
-  };
-}
-
-function startServer(node: NetworkNode, folder: string): Promise<ManagedProcess> {
-  const accounts = `${folder}/accounts.key`;
-  return ManagedProcess.start(
-    "kube-apiserver",
-    `${folder}/apiserver.log`,
-    "ip",
-    inside(
-      node,
-      BINARIES.apiServer,
-      `--etcd-servers=http://127.0.0.1:${PORTS.etcd}`,
-      `--secure-port=${PORTS.api}`,
-      `--bind-address=${node.ip}`,
-      `--advertise-address=${node.ip}`,
-      `--cert-dir=${folder}/certs`,
+    const accounts = `${this.#folder}/accounts.key`;
+    this.#server = await this.#run("kube-apiserver", PROGRAMS.apiServer, [
+      `--etcd-servers=http://127.0.0.1:${this.#ports[1]}`,
+      `--secure-port=${this.port}`,
+      `--bind-address=${this.host}`,
+      ...(this.#node === undefined ? [] : [`--advertise-address=${this.host}`]),
+      `--cert-dir=${this.#folder}/certs`,
       `--service-account-key-file=${accounts}`,
       `--service-account-signing-key-file=${accounts}`,
       "--service-account-issuer=https://kubernetes.default.svc",
       "--service-cluster-ip-range=10.96.0.0/24",
-      `--token-auth-file=${folder}/tokens.csv`,
+      `--token-auth-file=${this.#folder}/tokens.csv`,
       "--authorization-mode=RBAC",
-    ),
-  );
+      // Nobody makes service accounts for pods here: that is a controller's work.
+      "--disable-admission-plugins=ServiceAccount",
+    ]);
+    await eventually(
+      "the API server is ready",
+      async () => (await this.request("GET", "/readyz")).text === "ok",
+      120_000,
+    );
+  }
+
+  /**
+   * Sends a request, as an administrator.
+   *
+   * @param method Method.
+   * @param path Path and query.
+   * @param body Object to send, if any.
+   * @param headers Further headers.
+   * @returns The answer; status 0 if there is none.
+   */
+  async request(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<ApiAnswer> {
+    const all = {
+      "Authorization": `Bearer ${ADMIN_TOKEN}`,
+      "Accept": "application/json",
+      "Content-Type": "application/json",
+      ...headers,
+    };
+    const command = [
+      ...["curl", "--silent", "--insecure", "--include", "--http1.1", "--max-time", "30"],
+      ...["--request", method],
+      ...Object.entries(all).flatMap(([name, value]) => ["--header", `${name}: ${value}`]),
+      ...(body === undefined ? [] : ["--data-binary", JSON.stringify(body)]),
+      `https://${this.host}:${this.port}${path}`,
+    ];
+    let output: string;
+    try {
+      output = await run(...this.#inside(command));
+    } catch {
+      return { status: 0, text: "", warnings: "" };
+    }
+    // What follows a "100 Continue" is the answer.
+    const answer = output.replace(/^HTTP\/1\.1 100 .*\r\n\r\n/, "");
+    const end = answer.indexOf("\r\n\r\n");
+    const head = answer.slice(0, end);
+    return {
+      status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1]),
+      text: answer.slice(end + 4),
+      warnings: Array.from(head.matchAll(/^warning: (.*?)\r?$/gim), ([, text]) => text).join(", "),
+    };
+  }
+
+  /** Creates an object. */
+  async create(path: string, object: unknown): Promise<Record<string, unknown>> {
+    const { status, text } = await this.request("POST", path, object);
+    if (status < 200 || status > 299) throw new Error(`POST ${path}: ${status} ${text}`);
+    return JSON.parse(text);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server?.stop();
+    await this.#etcd?.stop();
+  }
+
+  /** A command line that runs a command where the server is. */
+  #inside(command: readonly string[]): [string, ...string[]] {
+    const [program = "", ...args] = command;
+    return this.#node === undefined
+      ? [program, ...args]
+      : ["ip", ...inside(this.#node, program, ...args)];
+  }
+
+  #run(name: string, variable: string, args: readonly string[]): Promise<ManagedProcess> {
+    const [command, ...rest] = this.#inside([Deno.env.get(variable)!, ...args]);
+    return ManagedProcess.start(name, `${this.#folder}/${name}.log`, command, rest);
+  }
 }

@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { ContainerdDaemon } from "./containerd_daemon.ts";
+import type { Pod } from "./mirror_accounts.ts";
 import { inside, type NetworkNode, runInside } from "./network.ts";
 import { eventually, ManagedProcess, type Output, runCommand } from "./process.ts";
 
@@ -40,6 +41,8 @@ export interface MirrorOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Command to run, of a program that takes the same environment. Default: {@linkcode KAGAMI_REGISTRY}. */
   readonly program?: readonly string[];
+  /** The pod that it runs in. */
+  readonly pod?: Pod;
 }
 
 /** Runs a command of Kagami to its end. */
@@ -80,14 +83,14 @@ export class MirrorProcess implements AsyncDisposable {
 
   /** Starts it after it was stopped or killed, or another program in its place. */
   async startAgain(program: readonly string[] = this.#program): Promise<void> {
-    const { containerd, bootstrap = [], env } = this.#options;
+    const { containerd, bootstrap = [], env, pod } = this.#options;
     this.#program = program;
     const peers = bootstrap.map((node) => `${node.ip}:${PORTS.router}`);
     this.#process = await ManagedProcess.start(
       `mirror of ${this.node.name}`,
       `${this.#folder}/mirror.log`,
       "ip",
-      inside(this.node, ...program),
+      inside(this.node, ...pod?.command ?? [], ...program),
       {
         ...(containerd === undefined ? {} : {
           CONTAINERD_SOCK: containerd.sock,
@@ -99,6 +102,7 @@ export class MirrorProcess implements AsyncDisposable {
         LOG_LEVEL: "DEBUG",
         // Two cores carry the whole cluster here; what is tested is not how fast it answers.
         MIRROR_RESOLVE_TIMEOUT: "1s",
+        ...pod?.env,
         ...env,
       },
     );

@@ -5,6 +5,7 @@
  * @module
  */
 import { type ImageLayout, LAYOUT_TAG, makeImage } from "./images.ts";
+import type { Pod } from "./mirror_accounts.ts";
 import { MirrorProcess } from "./mirror_process.ts";
 import { type NetworkNode, TestNetwork } from "./network.ts";
 import { eventually } from "./process.ts";
@@ -48,9 +49,10 @@ export class SeedNode implements AsyncDisposable {
     return `/v2/${this.#repository}/manifests/${LAYOUT_TAG}?ns=${SEED_REGISTRY}`;
   }
 
-  /** Starts the mirror; its identity is kept. The environment tells how to find the others. */
-  async start(env: Readonly<Record<string, string>>): Promise<void> {
+  /** Starts the mirror, in a pod if wanted; its identity is kept. The environment tells how to find the others. */
+  async start(env: Readonly<Record<string, string>>, pod?: Pod): Promise<void> {
     this.#mirror = await MirrorProcess.start(this.#node, this.#folder, {
+      ...(pod === undefined ? {} : { pod }),
       env: {
         STORE: "oci-layout",
         OCI_LAYOUT_PATH: this.#image.path,

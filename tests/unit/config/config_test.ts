@@ -224,6 +224,21 @@ Deno.test("a cluster secret makes TLS required, and cannot be had without it", (
   assert.throws(() => registry(["--peer-tls=on"]), /must be never, preferred or required/);
 });
 
+Deno.test("parseCommand() reads what is private, if anything is", () => {
+  const { access } = registry(["--private-registries", "ghcr.io/team", "quay.io"]);
+  assert.deepEqual(access, {
+    registries: [
+      { host: "ghcr.io", url: "https://ghcr.io", prefix: "team" },
+      { host: "quay.io", url: "https://quay.io" },
+    ],
+    proofTtlMs: 5 * 60_000,
+    opensWhenUnreachable: false,
+    configPath: "/etc/containerd/certs.d",
+  });
+  const options = ["--private-registries=quay.io", "--private-when-unreachable=allow"];
+  assert.equal(registry(options).access?.opensWhenUnreachable, true);
+});
+
 Deno.test("parseCommand() fills in all defaults of configuration", () => {
   assert.deepEqual(configuration(["--mirror-targets", "http://127.0.0.1:5000"]), {
     logLevel: "INFO",

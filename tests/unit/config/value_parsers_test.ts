@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { boolean, duration, endpoint, repositoryName } from "../../../lib/config/value_parsers.ts";
+import {
+  boolean,
+  duration,
+  endpoint,
+  privateRegistry,
+  repositoryName,
+} from "../../../lib/config/value_parsers.ts";
 
 Deno.test("duration reads Go's durations in milliseconds", () => {
   const expected: [string, number | undefined][] = [
@@ -39,6 +45,29 @@ Deno.test("repositoryName is one of a registry", () => {
   }
   for (const text of ["nginx", "/nginx", "docker.io/", "dock\to/a", "docker.io/a//b", "a.b/C"]) {
     assert.equal(repositoryName.parse(text), undefined, text);
+  }
+});
+
+Deno.test("privateRegistry is a registry, or the beginning of its repositories' names", () => {
+  const [host, url] = ["ghcr.io", "https://ghcr.io"];
+  const expected: [string, ReturnType<typeof privateRegistry.parse>][] = [
+    ["ghcr.io", { host, url }],
+    ["https://ghcr.io/", { host, url }],
+    ["ghcr.io/team", { host, url, prefix: "team" }],
+    ["ghcr.io/team/app/", { host, url, prefix: "team/app" }],
+    ["http://a.test:5000/team", {
+      host: "a.test:5000",
+      url: "http://a.test:5000",
+      prefix: "team",
+    }],
+    ["", undefined],
+    ["ghcr.io//team", undefined],
+    ["ghcr.io/Team", undefined],
+    ["ftp://ghcr.io", undefined],
+    ["ghcr.io/team?x", undefined],
+  ];
+  for (const [text, wanted] of expected) {
+    assert.deepEqual(privateRegistry.parse(text), wanted, text);
   }
 });
 

@@ -13,6 +13,7 @@ import type { Download } from "../../../lib/share/messages.ts";
 import type { RoleView } from "../../../lib/share/participant.ts";
 import type { Ingest, Ingests } from "../../../lib/store/store.ts";
 import { makeContent, makeManifest, type TestContent } from "../support/content.ts";
+import { guarded } from "../support/guarded.ts";
 import { type DoctorNode, NEVER, startDoctorNode } from "./doctor_node.ts";
 
 const NAME = "docker.io/library/test:v1";
@@ -67,6 +68,18 @@ function look(
     signal: NEVER,
   });
 }
+
+Deno.test("locateImage() says of private content that it takes a proof", async () => {
+  const challenge = 'Basic realm="test"';
+  const { access } = guarded("docker.io", () => ({ result: "refused", challenge }));
+  await using node = await startDoctorNode({ access });
+  node.node.store.put(MANIFEST.bytes);
+  node.node.store.tag(NAME, MANIFEST.digest);
+  const { parts: [tag] } = await look(node);
+  assert.equal(tag?.from, "upstream");
+  assert.match(tag?.why ?? "", /^private: /);
+  assert.match(tag?.remedy ?? "", /private-images\.md/);
+});
 
 Deno.test("locateImage() finds every part at peers, and all of it again on their own node", async () => {
   await using stack = new AsyncDisposableStack();

@@ -2,23 +2,22 @@ import assert from "node:assert/strict";
 import {
   ADDRESSES_TTL_MS,
   type ClientRule,
-  gatewaysOf,
+  gatewayOf,
   LocalClients,
   parseClientRule,
 } from "../../../lib/net/local_clients.ts";
 
-function clients(rules: readonly string[], own: string[] = [], gateways: string[] = []) {
+function clients(rules: readonly string[], own: string[] = []) {
   let now = 0;
   const list = new LocalClients(rules.map((text) => parseClientRule(text) as ClientRule), {
-    own: () => own,
-    gateways: () => gateways,
+    own: () => own.map((cidr) => ({ address: cidr.split("/")[0]!, cidr })),
     now: () => now,
   });
   return { list, advance: (ms: number) => void (now += ms) };
 }
 
 Deno.test("LocalClients knows loopback and the machine's own addresses, of both families", () => {
-  const { list } = clients([], ["10.0.0.7", "fd00::7", "fe80::7%eth0", "not"], ["10.0.0.1"]);
+  const { list } = clients([], ["10.0.0.7", "fd00::7", "fe80::7%eth0", "not"]);
   const local = [
     "127.0.0.1",
     "127.8.9.1",
@@ -34,10 +33,8 @@ Deno.test("LocalClients knows loopback and the machine's own addresses, of both 
 });
 
 Deno.test("LocalClients takes further addresses, subnets and the gateway", () => {
-  const { list } = clients(["10.1.0.0/16", "192.0.2.5", "fd01::/64", "gateway"], [], [
-    "10.0.0.1",
-    "fd00::1",
-  ]);
+  const rules = ["10.1.0.0/16", "192.0.2.5", "fd01::/64", "gateway"];
+  const { list } = clients(rules, ["10.0.0.7/24", "fd00::7/64"]);
   const local = ["10.1.2.3", "192.0.2.5", "fd01::abcd", "10.0.0.1", "fd00::1"];
   for (const ip of local) assert.equal(list.has(ip), true, ip);
   for (const ip of ["10.2.0.1", "192.0.2.6", "fd01:0:0:1::1"]) {
@@ -73,17 +70,18 @@ Deno.test("parseClientRule() reads addresses and subnets and nothing else", () =
   for (const text of bad) assert.equal(parseClientRule(text), undefined, text);
 });
 
-Deno.test("gatewaysOf() reads the default routes of both families", () => {
-  const ipv4 = "Iface\tDestination\tGateway \tFlags\n" +
-    "eth0\t00000000\t0101F40A\t0003\n" +
-    "eth0\t0001F40A\t00000000\t0001\n" +
-    "eth1\t0000000A\t0200000A\t0003\n";
-  const zeros = "0".repeat(32);
-  const ipv6 = `${zeros} 00 ${zeros} 00 fd000000000000000000000000000001 00000400 1 0 3 eth0\n` +
-    `${zeros} 00 ${zeros} 00 ${zeros} ffffffff 1 0 200200 lo\n`;
-  assert.deepEqual(gatewaysOf(ipv4, ipv6), [
-    "10.244.1.1",
-    "fd00:0000:0000:0000:0000:0000:0000:0001",
-  ]);
-  assert.deepEqual(gatewaysOf("", ""), []);
+Deno.test("gatewayOf() is the first address of a network, if it has one", () => {
+  const cases = {
+    "10.244.1.17/24": "10.244.1.1",
+    "10.244.17.200/20": "10.244.16.1",
+    "192.168.0.130/25": "192.168.0.129",
+    "fd00:10:244:1::5/64": "fd00:0010:0244:0001:0000:0000:0000:0001",
+    "::ffff:10.0.0.7/120": "0000:0000:0000:0000:0000:ffff:0a00:0001",
+    "10.0.0.7/32": undefined,
+    "fd00::7/128": undefined,
+    "10.0.0.7": undefined,
+    "node/24": undefined,
+  };
+  for (const [cidr, first] of Object.entries(cases)) assert.equal(gatewayOf(cidr), first, cidr);
+  assert.equal(gatewayOf(null), undefined);
 });

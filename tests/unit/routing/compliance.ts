@@ -251,15 +251,15 @@ export function testRouterCompliance(name: string, create: () => Promise<Cluster
     await findsExactly(c, DIGEST, [a, b]);
     await a.router.stop();
     await findsExactly(c, DIGEST, [b]);
-    await eventually("it is no peer any more", () => c.router.peers().length === 1);
+    await eventually("it is no peer any more", async () => (await c.router.peers()).length === 1);
   });
 
   test("knows the other nodes as peers", async (cluster) => {
     const a = await cluster.join("a");
-    assert.deepEqual(a.router.peers(), []);
+    assert.deepEqual(await a.router.peers(), []);
     const [b, c] = [await cluster.join("b"), await cluster.join("c")];
     for (const [node, others] of [[a, [b, c]], [b, [a, c]], [c, [a, b]]] as const) {
-      const peers = node.router.peers();
+      const peers = await node.router.peers();
       assert.deepEqual(peers.map(({ id }) => id).sort(), others.map(({ id }) => id).sort());
       assert(
         peers.every(({ addresses, registryPort }) => addresses.length > 0 && registryPort > 0),
@@ -308,6 +308,6 @@ export function testRouterCompliance(name: string, create: () => Promise<Cluster
     assert.deepEqual(await lookupAll(c.router, DIGEST), []);
     await c.router.advertise([TAG]);
     await c.router.withdraw([TAG]);
-    assert.deepEqual(c.router.peers(), []);
+    assert.deepEqual(await c.router.peers(), []);
   });
 }

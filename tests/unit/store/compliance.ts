@@ -120,6 +120,16 @@ export function testStoreCompliance(
     assert.equal((await store.descriptor(digest)).subject, undefined);
   });
 
+  test("tells where content comes from", async ({ store, add }) => {
+    const image = makeImage(1);
+    await add("registry.test:5000/team/app:v1", image);
+    for (const { digest } of [image.manifest, ...image.blobs]) {
+      const sources = await store.sources(digest);
+      assert.deepEqual(sources, [{ registry: "registry.test:5000", repository: "team/app" }]);
+    }
+    await assert.rejects(store.sources(ABSENT), NotFoundError);
+  });
+
   test("opens whole content and ranges of it", async ({ store, add }) => {
     const image = makeImage(1);
     await add("registry.test/team/app:v1", image);

@@ -4,8 +4,10 @@
  *
  * @module
  */
-import { createServer, type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
+import { createServer } from "node:https";
 import { closeServer, listen } from "../../../lib/net/listen.ts";
+import { AUTHORITY, SERVER } from "./tls_certificates.ts";
 
 /** A Lease as it goes over the wire. */
 export interface WireLease {
@@ -38,9 +40,12 @@ export interface FakeApiServer extends AsyncDisposable {
   fault: number | "hang" | "reset" | undefined;
   /** Called before a write is carried out. */
   beforeWrite: (() => void) | undefined;
-  /** File for `KUBECONFIG`, with the token of {@linkcode tokenFile}, which is read as it is in a pod. */
-  readonly kubeconfig: string;
-  readonly tokenFile: string;
+  /** Connections so far. */
+  readonly connections: number;
+  /** Its URL. */
+  readonly server: string;
+  /** Folder with `token`, `ca.crt` and `namespace`, as in a pod. */
+  readonly credentials: string;
 }
 
 const LEASES = /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/([^/]+)\/leases(?:\/([^/]+))?$/;
@@ -70,18 +75,18 @@ function statusOf(code: number, message: string) {
   };
 }
 
-/** Starts a server that accepts the token `token`. */
+/** Starts a server that accepts the token `token`, for a pod in the namespace `mirrors`. */
 export async function startFakeApiServer(): Promise<FakeApiServer> {
   const folder = await Deno.makeTempDir();
   const leases = new Map<string, WireLease>();
   let version = 100;
   let audits = 0;
 
-  function store(namespace: string, name: string, lease: WireLease): WireLease {
+  function store(namespace: string, name: string, lease: WireLease): object {
     const metadata = { ...lease.metadata, name, resourceVersion: `${++version}` };
     const stored = { ...lease, metadata };
     leases.set(`${namespace}/${name}`, stored);
-    return stored;
+    return { ...stored, kind: "Lease" };
   }
 
   function answer(method: string, path: string, body: string): [number, unknown] {
@@ -102,7 +107,7 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     if (current === undefined || now === undefined) {
       return [404, statusOf(404, `leases.coordination.k8s.io "${name}" not found`)];
     }
-    if (method === "GET") return [200, current];
+    if (method === "GET") return [200, { ...current, kind: "Lease" }];
     const lease = JSON.parse(body) as WireLease;
     if (lease.metadata.resourceVersion !== now.metadata.resourceVersion) {
       const message = `Operation cannot be fulfilled on leases.coordination.k8s.io "${name}": ` +
@@ -112,7 +117,8 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     return [200, store(namespace, name, lease)];
   }
 
-  const server = createServer(async (request, response) => {
+  let connections = 0;
+  const server = createServer(SERVER, async (request, response) => {
     const { method = "", url = "" } = request;
     const body = await readBody(request);
     const token = /^Bearer (.*)$/.exec(request.headers.authorization ?? "")?.[1];
@@ -130,32 +136,23 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     response.writeHead(status, headers).end(JSON.stringify(value));
   });
   const port = await listen(server, { host: "127.0.0.1", port: 0 });
-  const kubeconfig = `${folder}/kubeconfig.json`;
-  const tokenFile = `${folder}/token`;
-  await Deno.writeTextFile(tokenFile, "token");
-  await Deno.writeTextFile(
-    kubeconfig,
-    JSON.stringify({
-      clusters: [{
-        name: "fake",
-        cluster: { server: `http://127.0.0.1:${port}`, "insecure-skip-tls-verify": true },
-      }],
-      users: [{
-        name: "fake",
-        user: { "auth-provider": { name: "tokenFile", config: { tokenFile } } },
-      }],
-      contexts: [{ name: "fake", context: { cluster: "fake", user: "fake" } }],
-      "current-context": "fake",
-    }),
-  );
+  server.on("secureConnection", () => connections += 1);
+  for (
+    const [name, text] of [["token", "token"], ["ca.crt", AUTHORITY], ["namespace", "mirrors"]]
+  ) {
+    await Deno.writeTextFile(`${folder}/${name}`, text!);
+  }
   const self: FakeApiServer = {
     leases,
     requests: [],
     tokens: new Set(["token"]),
     fault: undefined,
     beforeWrite: undefined,
-    kubeconfig,
-    tokenFile,
+    get connections() {
+      return connections;
+    },
+    server: `https://127.0.0.1:${port}`,
+    credentials: folder,
     async [Symbol.asyncDispose]() {
       await closeServer(server, Promise.resolve(), 0);
       await Deno.remove(folder, { recursive: true });

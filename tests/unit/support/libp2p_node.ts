@@ -31,12 +31,14 @@ export interface BareNode extends AsyncDisposable {
  *
  * @param handler Handles streams of the DHT's protocol; left out, it is a DHT node as `@libp2p/kad-dht` makes it.
  * @param privateKey Its identity. Default: a new one.
+ * @param ip Where it listens; a loopback address.
  * @param encrypter How it encrypts. Default: noise.
  * @returns The node, listening on loopback.
  */
 export async function startBareNode(
   handler?: (stream: Stream) => void,
   privateKey?: PrivateKey,
+  ip = "127.0.0.1",
   encrypter: (components: NoiseComponents) => ConnectionEncrypter = noise(),
 ): Promise<BareNode> {
   privateKey ??= await generateKeyPair("Ed25519");
@@ -45,7 +47,7 @@ export async function startBareNode(
   const node = await createLibp2p({
     privateKey,
     datastore: records,
-    addresses: { listen: ["/ip4/127.0.0.1/tcp/0"] },
+    addresses: { listen: [`/ip4/${ip}/tcp/0`] },
     transports: [tcp()],
     connectionEncrypters: [encrypter],
     streamMuxers: [yamux()],

@@ -69,10 +69,10 @@ export class Libp2pCluster implements ClusterFixture {
     const others = await this.running();
     const node = await this.start(name, others.slice(0, 1).flatMap(({ addresses }) => addresses));
     const nodes = [...others, node];
-    await eventually(
-      `${nodes.length} nodes know each other`,
-      () => nodes.every(({ router }) => router.peers().length === nodes.length - 1),
-    );
+    await eventually(`${nodes.length} nodes know each other`, async () => {
+      const peers = await Promise.all(nodes.map(({ router }) => router.peers()));
+      return peers.every(({ length }) => length === nodes.length - 1);
+    });
     return node;
   }
 

@@ -12,13 +12,15 @@ class Attempts {
   readonly started: string[] = [];
   readonly discarded: string[] = [];
   readonly signals = new Map<string, AbortSignal>();
+  readonly reached = new Map<string, () => void>();
   readonly #ends = new Map<string, PromiseWithResolvers<string>>();
 
   run(items: readonly string[], overrides: Partial<StaggeredOptions<string, string>> = {}) {
     const result = staggered(items, {
-      attempt: (item, signal) => {
+      attempt: (item, signal, reached) => {
         this.started.push(item);
         this.signals.set(item, signal);
+        this.reached.set(item, reached);
         const end = Promise.withResolvers<string>();
         this.#ends.set(item, end);
         return end.promise;
@@ -74,6 +76,28 @@ test("tries one more each time the head start is over, and aborts the losers", a
   await attempts.succeed("b");
   assert.equal(await result, "b");
   assert.deepEqual(["a", "b", "c"].map((item) => attempts.isAborted(item)), [true, false, true]);
+});
+
+test("waits for one that is reached, however long it takes", async (attempts) => {
+  const result = attempts.run(["a", "b"]);
+  await attempts.clock.advance(HEAD_START_MS - 1);
+  attempts.reached.get("a")!();
+  await attempts.clock.advance(10 * HEAD_START_MS);
+  assert.deepEqual(attempts.started, ["a"]);
+  await attempts.fail("a");
+  assert.deepEqual(attempts.started, ["a", "b"], "but not when it fails");
+  await attempts.succeed("b");
+  assert.equal(await result, "b");
+});
+
+test("is not held up by one that is reached after it has lost", async (attempts) => {
+  const result = attempts.run(["a", "b", "c"]);
+  await attempts.clock.advance(HEAD_START_MS);
+  await attempts.fail("a");
+  attempts.reached.get("a")!();
+  await attempts.fail("b");
+  await attempts.succeed("c");
+  assert.equal(await result, "c");
 });
 
 test("tries the next one at once when one fails", async (attempts) => {

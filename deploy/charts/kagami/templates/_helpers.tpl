@@ -67,7 +67,8 @@ annotations:
 {{- if kindIs "invalid" $wanted -}}
 {{- $wanted = semverCompare ">=1.34-0" .Capabilities.KubeVersion.Version -}}
 {{- end -}}
-{{- if $wanted }}true{{ end -}}
+{{- /* Credentials for private images are for the node's own mirror alone. */}}
+{{- if and $wanted (not (include "kagami.settings" . | fromYaml).privateRegistries) }}true{{ end -}}
 {{- end -}}
 
 {{/* What keeps a pod on the nodes that have a mirror. */}}

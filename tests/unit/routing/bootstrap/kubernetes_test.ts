@@ -52,20 +52,16 @@ class Election implements AsyncDisposable {
     const abort = new AbortController();
     const address = `/ip4/10.0.0.${this.members.length + 1}/tcp/5001/p2p/${id}`;
     let isDead = false;
+    const { server, credentials } = this.server;
+    const client = createLeaseClient({ name: NAME, namespace: "default", server, credentials });
+    const alive = <T>(work: () => Promise<T>) =>
+      isDead ? Promise.reject(new UnavailableError("cut off")) : work();
     const bootstrapper = new KubernetesBootstrapper({
-      connect: async () => {
-        const client = await createLeaseClient({
-          name: NAME,
-          namespace: "default",
-          kubeconfig: this.server.kubeconfig,
-        });
-        const alive = <T>(work: () => Promise<T>) =>
-          isDead ? Promise.reject(new UnavailableError("cut off")) : work();
-        return {
-          read: (signal) => alive(() => client.read(signal)),
-          write: (record, version, signal) => alive(() => client.write(record, version, signal)),
-        } satisfies LeaseClient;
-      },
+      client: {
+        read: (signal) => alive(() => client.read(signal)),
+        write: (record, version, signal) => alive(() => client.write(record, version, signal)),
+        [Symbol.dispose]: () => client[Symbol.dispose](),
+      } satisfies LeaseClient,
       log,
       now: () => this.clock.now() + skewMs,
       sleep: this.clock.sleep,
@@ -316,7 +312,7 @@ Deno.test("a rotated token is taken up with the next round", async () => {
   const node = election.add("a");
   await election.idle();
   election.server.tokens = new Set(["fresh"]);
-  await Deno.writeTextFile(election.server.tokenFile, "fresh");
+  await Deno.writeTextFile(`${election.server.credentials}/token`, "fresh");
   await election.pass(3 * OBSERVE_INTERVAL_MS);
   const last = election.server.requests.at(-1)!;
   assert.equal(last.token, "fresh");
@@ -355,10 +351,10 @@ Deno.test("addresses that nobody can dial are left out, and their number is boun
 
 Deno.test("a node without addresses does not lead", async () => {
   await using election = await Election.start();
-  const { kubeconfig } = election.server;
+  const { server, credentials } = election.server;
   const abort = new AbortController();
   const bootstrapper = new KubernetesBootstrapper({
-    connect: () => createLeaseClient({ name: NAME, namespace: "default", kubeconfig }),
+    client: createLeaseClient({ name: NAME, namespace: "default", server, credentials }),
     log: recordingLog().log,
     sleep: election.clock.sleep,
   });

@@ -7,6 +7,7 @@ import {
 } from "../../../../lib/routing/bootstrap/lease_client.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type FakeApiServer, startFakeApiServer } from "../../support/fake_api_server.ts";
+import { freePort } from "../../support/free_port.ts";
 
 const NEVER = new AbortController().signal;
 const NAME = "kagami-bootstrap";
@@ -18,13 +19,13 @@ const RECORD: NewLeaseRecord = {
 };
 
 /** A client of the server, in the namespace `mirrors`. */
-async function clientOf({ kubeconfig }: FakeApiServer) {
-  return await createLeaseClient({ namespace: "mirrors", name: NAME, kubeconfig });
+function clientOf({ server, credentials }: FakeApiServer) {
+  return createLeaseClient({ name: NAME, server, credentials });
 }
 
 Deno.test("a Lease that is not there is read as none", async () => {
   await using server = await startFakeApiServer();
-  const client = await clientOf(server);
+  using client = clientOf(server);
   assert.equal(await client.read(NEVER), undefined);
   assert.deepEqual(server.requests.map(({ method, path }) => `${method} ${path}`), [
     `GET /apis/coordination.k8s.io/v1/namespaces/mirrors/leases/${NAME}`,
@@ -33,7 +34,7 @@ Deno.test("a Lease that is not there is read as none", async () => {
 
 Deno.test("a record is created, read and replaced", async () => {
   await using server = await startFakeApiServer();
-  const client = await clientOf(server);
+  using client = clientOf(server);
   const created = await client.write(RECORD, undefined, NEVER);
   assert.deepEqual(created, { ...RECORD, version: created!.version });
   assert.deepEqual(await client.read(NEVER), created);
@@ -48,7 +49,7 @@ Deno.test("a record is created, read and replaced", async () => {
 
 Deno.test("a write that comes too late is refused without an error", async () => {
   await using server = await startFakeApiServer();
-  const client = await clientOf(server);
+  using client = clientOf(server);
   const { version } = (await client.write(RECORD, undefined, NEVER))!;
   assert.equal(await client.write(RECORD, undefined, NEVER), undefined, "it exists");
   await client.write(RECORD, version, NEVER);
@@ -63,7 +64,8 @@ Deno.test("a Lease that somebody else has made is read as far as it goes", async
     metadata: { name: NAME, resourceVersion: "7" },
     spec: {},
   });
-  assert.deepEqual(await (await clientOf(server)).read(NEVER), {
+  using client = clientOf(server);
+  assert.deepEqual(await client.read(NEVER), {
     holder: "",
     addresses: [],
     durationSeconds: 0,
@@ -74,7 +76,7 @@ Deno.test("a Lease that somebody else has made is read as far as it goes", async
 
 Deno.test("a refusal is told in one line, the same one each time", async () => {
   await using server = await startFakeApiServer();
-  const client = await clientOf(server);
+  using client = clientOf(server);
   const messages = new Set<string>();
   server.fault = 403;
   for (let i = 0; i < 2; i++) {
@@ -91,20 +93,22 @@ Deno.test("a refusal is told in one line, the same one each time", async () => {
 });
 
 Deno.test("an API server that breaks off, or is not there, is told as such", async () => {
-  const server = await startFakeApiServer();
-  const client = await clientOf(server);
+  await using server = await startFakeApiServer();
+  using client = clientOf(server);
   server.fault = "reset";
   const isNoAnswer = (error: Error) =>
     error instanceof UnavailableError &&
     /^the Kubernetes API does not answer: ./.test(error.message);
   await assert.rejects(client.read(NEVER), isNoAnswer);
-  await server[Symbol.asyncDispose]();
-  await assert.rejects(client.read(NEVER), isNoAnswer);
+  const { credentials } = server;
+  const url = `https://127.0.0.1:${freePort()}`;
+  using stray = createLeaseClient({ name: NAME, server: url, credentials });
+  await assert.rejects(stray.read(NEVER), isNoAnswer);
 });
 
 Deno.test("a request ends with its signal", async () => {
   await using server = await startFakeApiServer();
-  const client = await clientOf(server);
+  using client = clientOf(server);
   server.fault = "hang";
   for (
     const ask of [
@@ -122,9 +126,17 @@ Deno.test("a request ends with its signal", async () => {
   }
 });
 
-Deno.test("createLeaseClient() says that there are no credentials", async () => {
-  await assert.rejects(
-    createLeaseClient({ name: NAME, kubeconfig: "/no/such/file" }),
-    (error: Error) => error instanceof UnavailableError && error.message.includes("/no/such/file"),
-  );
+Deno.test("an answer that is no Lease is told as such", async () => {
+  await using server = await startFakeApiServer();
+  using client = clientOf(server);
+  server.fault = 200;
+  await assert.rejects(client.read(NEVER), /answers something else than a Lease/);
+});
+
+Deno.test("a Lease in another namespace than the pod's is named by the options", async () => {
+  await using server = await startFakeApiServer();
+  const { credentials, server: url } = server;
+  using client = createLeaseClient({ name: NAME, namespace: "other", server: url, credentials });
+  await client.write(RECORD, undefined, NEVER);
+  assert.deepEqual([...server.leases.keys()], [`other/${NAME}`]);
 });

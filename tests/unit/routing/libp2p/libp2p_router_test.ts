@@ -41,6 +41,16 @@ Deno.test("a node that was restarted at once is told again what the others have"
   }
 });
 
+Deno.test("a peer that came from another address is told with the one that it announces", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.start("a", []);
+  await using peer = await startBareNode(undefined, undefined, "127.0.0.9");
+  await connect(peer, node);
+  const found = await eventually("it is a peer", async () => (await node.router.peers())[0]);
+  assert.equal(found.id, peer.id);
+  assert.equal(found.addresses[0], "127.0.0.9");
+});
+
 Deno.test("a plain node of kad-dht finds what a router provides, and is found", async () => {
   await using cluster = await Libp2pCluster.create();
   const node = await cluster.start("a", []);
@@ -179,7 +189,10 @@ Deno.test("ten nodes that start at the same time find one another and everything
   );
   const nodes = [first, ...others];
   for (const [index, { router }] of nodes.entries()) await router.advertise([KEY, `key ${index}`]);
-  await eventually("all know all", () => nodes.every(({ router }) => router.peers().length === 9));
+  await eventually("all know all", async () => {
+    const peers = await Promise.all(nodes.map(({ router }) => router.peers()));
+    return peers.every(({ length }) => length === 9);
+  });
   for (const [index, node] of nodes.entries()) {
     const asking = nodes[(index + 1) % nodes.length]!;
     await findsExactly(asking, `key ${index}`, [node]);
@@ -236,7 +249,7 @@ Deno.test("a program whose router has stopped ends by itself", async () => {
   assert.equal(signal, null, "it had to be killed");
   assert(success);
   assert.equal(new TextDecoder().decode(stdout), node.id, "it has found what it looked for");
-  await eventually("it is no peer any more", () => node.router.peers().length === 0);
+  await eventually("it is no peer any more", async () => (await node.router.peers()).length === 0);
   const [lost] = await eventually("it is told as lost", () => {
     const all = node.router.lost();
     return all.length === 1 && all;

@@ -14,7 +14,7 @@ const [OLD, NEW, OTHER] = ["old", "new", "other"].map((name) => membershipKey(na
 type Encrypter = (components: NoiseComponents) => ConnectionEncrypter;
 
 function start(encrypter: Encrypter): Promise<BareNode> {
-  return startBareNode(() => {}, undefined, encrypter);
+  return startBareNode(() => {}, undefined, undefined, encrypter);
 }
 
 function member(keys: readonly Uint8Array[], strangers: string[] = []): Encrypter {
@@ -182,7 +182,7 @@ Deno.test("Routers with a secret find content of members, and a node with anothe
         "it has tried",
         () => foreign.messages().some((text) => /bootstrap|dial|reach/i.test(text)),
       );
-      assert.deepEqual(foreign.router.peers(), []);
+      assert.deepEqual(await foreign.router.peers(), []);
       const found = await Array.fromAsync(foreign.router.lookup("sha256:" + "a".repeat(64)));
       assert.deepEqual(found, []);
     } finally {
@@ -190,5 +190,5 @@ Deno.test("Routers with a secret find content of members, and a node with anothe
     }
   }
   assert(strangers.length > 0);
-  assert(first.router.peers().every(({ id }) => [second.id, guard.id].includes(id)));
+  assert((await first.router.peers()).every(({ id }) => [second.id, guard.id].includes(id)));
 });
