@@ -11,7 +11,6 @@ import type { Logger } from "../observability/logger.ts";
 import { type GateEvents, LocalGate, PeerGate } from "../registry/gates.ts";
 import type { Answerer } from "../registry/messages.ts";
 import { RegistryServer, type RegistryServerOptions } from "../registry/registry_server.ts";
-import { BodySender } from "../registry/send_body.ts";
 import { TransferTokens } from "../registry/transfer_tokens.ts";
 import type { Peer } from "../routing/router.ts";
 import type { TransferOffers } from "../routing/transfer_offer.ts";
@@ -74,7 +73,6 @@ export async function servePeers(
     ...options,
     registry: new PeerGate({ registry: options.registry, tokens, events }),
     tls,
-    sender: new BodySender({ largestBuffer: Number(Deno.env.get("TLSBUF") ?? 262144) }),
   });
   const port = await server.listen(config.tlsAddr);
   const { certificate } = tls;

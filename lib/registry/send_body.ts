@@ -7,7 +7,7 @@ import type { ServerResponse } from "node:http";
 import { KagamiError, VerificationError } from "../errors.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
 import type { ContentReader } from "../store/store.ts";
-import { BufferPool, LARGE_BUFFER_SIZE } from "./buffer_pool.ts";
+import { BufferPool } from "./buffer_pool.ts";
 
 /**
  * Longest time for the client to take one buffer, in milliseconds. A client that takes nothing for so long
@@ -36,15 +36,13 @@ export interface SendOptions {
 export class BodySender {
   readonly #pool = new BufferPool();
   readonly #writeStallMs: number;
-  readonly #largestBuffer: number;
   #active = 0;
 
   /**
-   * @param options `writeStallMs`: see {@linkcode WRITE_STALL_MS}; `largestBuffer`: most bytes of a buffer.
+   * @param options `writeStallMs`: see {@linkcode WRITE_STALL_MS}.
    */
-  constructor(options: { readonly writeStallMs?: number; readonly largestBuffer?: number } = {}) {
+  constructor(options: { readonly writeStallMs?: number } = {}) {
     this.#writeStallMs = options.writeStallMs ?? WRITE_STALL_MS;
-    this.#largestBuffer = options.largestBuffer ?? LARGE_BUFFER_SIZE;
   }
 
   /** Bodies that are being sent now. */
@@ -83,7 +81,7 @@ export class BodySender {
     { writeHead, onSent, slot }: SendOptions,
   ): Promise<void> {
     let left = reader.end - reader.start + 1;
-    const size = Math.min(BufferPool.sizeFor(left, this.#active), this.#largestBuffer);
+    const size = BufferPool.sizeFor(left, this.#active);
     const write = async (bytes: Uint8Array) => {
       await slot?.pace(bytes.length);
       await this.#write(response, bytes);
