@@ -1,5 +1,5 @@
 /**
- * Writes what follows from the code: the pages configuration.md, metrics.md and limits.md of docs/, the findings in
+ * Writes what follows from the code: the pages configuration.md, licences.md, limits.md and metrics.md of docs/, the findings in
  * troubleshooting.md, the permissions in security.md, and the Helm chart's
  * values, their schema, its README and its dashboard. With `--check` it only compares.
  *
@@ -11,6 +11,7 @@ import { chartFiles } from "./chart/files.ts";
 import { constantsIn } from "./constants.ts";
 import { withFindings } from "./findings_table.ts";
 import { writeOrCompare } from "./generated_files.ts";
+import { licencesPage } from "./licences.ts";
 import { code, table } from "./markdown.ts";
 import { withPermissions } from "./permissions_table.ts";
 
@@ -83,6 +84,7 @@ const TROUBLESHOOTING = new URL("../docs/troubleshooting.md", import.meta.url);
 const stale = await writeOrCompare({
   "docs/configuration.md": configurationPage(),
   "docs/metrics.md": metricsPage(),
+  "docs/licences.md": await licencesPage(NOTE),
   "docs/limits.md": await limitsPage(),
   "docs/troubleshooting.md": withFindings(await Deno.readTextFile(TROUBLESHOOTING)),
   "docs/security.md": withPermissions(await Deno.readTextFile(SECURITY)),

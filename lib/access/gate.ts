@@ -50,7 +50,9 @@ export class AccessGate {
    */
   async admit(path: DistributionPath | ListPath, authorization: string | undefined): Promise<void> {
     const { proofs, origins, opensWhenUnreachable } = this.#options;
-    const { registry, repository } = path;
+    const { repository } = path;
+    // One of many spellings, so that what is remembered by registry stays as short as the operator's list.
+    const registry = path.registry.toLowerCase();
     const question = { registry, repository, path: questionOf(path), authorization };
     const verdict = await proofs.prove(question);
     const isOpen = verdict.result === "unreachable" && opensWhenUnreachable;
@@ -60,7 +62,7 @@ export class AccessGate {
     }
     if (passes) return;
     const challenge = "challenge" in verdict ? verdict.challenge : undefined;
-    // Where the registry says what is wrong with a token, containerd knows what to do; else it is to try upstream.
+    // Told what is wrong with its token, containerd gets another one for its next request. A bare 401 it tries again here.
     const isOfUse = challenge !== undefined &&
       (verdict.result === "challenged" || /\berror="/.test(challenge));
     if (isOfUse) {

@@ -7,9 +7,13 @@
 import { NotFoundError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Source } from "../store/store.ts";
+import { ExpiringSet } from "../transfer/expiring_set.ts";
 import { isSameSource, type PrivateRegistries } from "./private_registries.ts";
 
-/** Most contents of which it is remembered that they were asked for; the oldest go first. */
+/**
+ * Most contents of which it is remembered that they were asked for, with proof and without; the oldest go first. Who
+ * proves nothing can push out only what others asked for without proof.
+ */
 export const MAX_AWAITED = 4096;
 
 /** How long that is remembered, in milliseconds: as long as a download may take. */
@@ -35,13 +39,14 @@ export interface OriginsOptions {
 interface Awaited {
   readonly until: number;
   /** Names under which somebody proved that they may have it. */
-  readonly names: Source[];
+  readonly names: readonly Source[];
 }
 
 /** Knows where content comes from: what the store has, and what is on its way into it. */
 export class Origins {
   readonly #options: OriginsOptions;
-  readonly #awaited = new Map<Digest, Awaited>();
+  readonly #proven = new Map<Digest, Awaited>();
+  readonly #unproven: ExpiringSet;
   readonly #now: () => number;
 
   /**
@@ -50,6 +55,7 @@ export class Origins {
   constructor(options: OriginsOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
+    this.#unproven = new ExpiringSet({ ttlMs: AWAITED_TTL_MS, limit: MAX_AWAITED, now: this.#now });
   }
 
   /**
@@ -59,21 +65,26 @@ export class Origins {
    * @param isProven Whether access to that name was proven.
    */
   note({ digest, registry, repository }: NamedContent, isProven: boolean): void {
+    if (!isProven) return this.#unproven.add(digest);
     const name = { registry, repository };
-    const names = [...this.#awaitedNames(digest) ?? []];
-    if (isProven && !names.some((one) => isSameSource(one, name))) names.push(name);
-    this.#awaited.delete(digest);
+    const others = this.#provenNames(digest)?.filter((one) => !isSameSource(one, name)) ?? [];
+    this.#proven.delete(digest);
     const until = this.#now() + AWAITED_TTL_MS;
-    this.#awaited.set(digest, { until, names: names.slice(-MAX_AWAITED_NAMES) });
-    const [oldest] = this.#awaited.keys();
-    if (this.#awaited.size > MAX_AWAITED && oldest !== undefined) this.#awaited.delete(oldest);
+    this.#proven.set(digest, { until, names: [...others, name].slice(-MAX_AWAITED_NAMES) });
+    const [oldest] = this.#proven.keys();
+    if (this.#proven.size > MAX_AWAITED && oldest !== undefined) this.#proven.delete(oldest);
   }
 
-  #awaitedNames(digest: Digest): readonly Source[] | undefined {
-    const awaited = this.#awaited.get(digest);
+  #provenNames(digest: Digest): readonly Source[] | undefined {
+    const awaited = this.#proven.get(digest);
     if (awaited === undefined || awaited.until > this.#now()) return awaited?.names;
-    this.#awaited.delete(digest);
+    this.#proven.delete(digest);
     return undefined;
+  }
+
+  /** Names of content that somebody waits for; undefined if nobody does. */
+  #awaitedNames(digest: Digest): readonly Source[] | undefined {
+    return this.#provenNames(digest) ?? (this.#unproven.has(digest) ? [] : undefined);
   }
 
   /**

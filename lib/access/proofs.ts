@@ -23,6 +23,9 @@ export const MAX_CHECKS = 64;
  */
 export const UNREACHABLE_TTL_MS = 5000;
 
+/** Most registries of which that is remembered. */
+export const MAX_UNREACHABLE = 256;
+
 /** What was found out about somebody's access to a repository. */
 export type Verdict =
   /** The registry lets them have it. */
@@ -65,7 +68,11 @@ export class AccessProofs {
     const clock = now === undefined ? {} : { now };
     this.#options = options;
     this.#granted = new ExpiringSet({ ttlMs, limit: MAX_PROOFS, ...clock });
-    this.#unreachable = new ExpiringSet({ ttlMs: UNREACHABLE_TTL_MS, limit: 256, ...clock });
+    this.#unreachable = new ExpiringSet({
+      ttlMs: UNREACHABLE_TTL_MS,
+      limit: MAX_UNREACHABLE,
+      ...clock,
+    });
   }
 
   /**

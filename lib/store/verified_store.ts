@@ -224,7 +224,8 @@ export class VerifiedStore implements Store {
     this.#corrupt.set(digest, version);
     this.#options.log.error("stored content does not match its digest and is not served", {
       digest,
-      remedy: `remove it so that it is pulled anew: ctr -n k8s.io content rm ${digest}`,
+      // Not the content alone: containerd fetches nothing that it has unpacked once.
+      remedy: "remove the images that it belongs to, and pull them anew: crictl rmi <image>",
     });
     this.#options.onCorrupt?.(digest);
     for (const notify of this.#watchers) notify({ type: "changed", digest });

@@ -18,7 +18,7 @@ Deno.test({
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {
-    const report = await runChaos({ seed: SEED, nodes: 4, durationMs: 35_000, say: () => {} });
+    const report = await runChaos({ seed: SEED, nodes: 4, durationMs: 30_000, say: () => {} });
     const text = formatReport(report);
     assert.deepEqual(report.violations, [], text);
     Deno.stdout.writeSync(new TextEncoder().encode(text));

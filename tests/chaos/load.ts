@@ -142,8 +142,9 @@ export class Load {
   }
 
   async #check(node: number, image: PushedImage): Promise<void> {
-    for (const digest of await damagedBlobs(this.#world, node, image)) {
-      this.#world.violations.push(`node ${node} pulled ${image.reference} with a wrong ${digest}`);
+    for (const blob of await damagedBlobs(this.#world, node, image)) {
+      const at = Math.round(this.#world.now() / 1000);
+      this.#world.violations.push(`${at} s: node ${node} pulled ${image.reference} with a ${blob}`);
     }
   }
 }

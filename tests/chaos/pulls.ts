@@ -16,6 +16,12 @@ export interface Pull {
   readonly failure?: string;
 }
 
+/**
+ * What containerd says when it stumbles over a snapshot that it began before it was killed, or before its disk was full.
+ * It does not get that far without all of the content, and the next try succeeds.
+ */
+const OWN_REMAINS = /failed to prepare extraction snapshot.*\/snapshots\/\d+: file exists/;
+
 /** What became of a pull: `excused` is one that failed and would have without a mirror, too. */
 export type Verdict = "succeeded" | "excused" | "violation";
 
@@ -61,6 +67,7 @@ export class Pulls {
 
   #judge({ node, from, to, failure }: Pull): Verdict {
     if (failure === undefined) return "succeeded";
+    if (OWN_REMAINS.test(failure)) return "excused";
     return this.#outages.overlap(node, from, to) ? "excused" : "violation";
   }
 }

@@ -25,6 +25,13 @@ Deno.test("an outage that has not ended excuses all that comes", () => {
   assert.equal(new Pulls(outages).add({ ...failed, from: 9000, to: 9001 }), "excused");
 });
 
+Deno.test("a failure of containerd's own making, after it got all content, is excused", () => {
+  const failure = 'failed to prepare extraction snapshot "extract-1 sha256:a": failed to rename: ' +
+    "rename /root/snapshots/new-4 /root/snapshots/174: file exists";
+  const pulls = new Pulls(new Outages());
+  assert.equal(pulls.add({ ...failed, failure, from: 0, to: 1 }), "excused");
+});
+
 Deno.test("a pull that succeeds counts as that, in an outage, too", () => {
   const outages = new Outages();
   outages.begin(1, 0);

@@ -37,7 +37,11 @@ async function damage(
   world.holdings.set(node, image, "damaged");
   await flipByte(world.node(node).containerd.blobPath(digest), choice, keepsTime);
   if (!keepsTime) await isNotServed(world, node, image, digest);
-  return () => removeDamaged(world, node, image, digest);
+  return async () => {
+    await removeDamaged(world, node, image);
+    await repair(world.node(node).containerd.blobPath(digest), choice);
+    world.holdings.set(node, image, "absent");
+  };
 }
 
 /**
@@ -87,14 +91,9 @@ async function isNotServed(
 }
 
 /** What an operator does about it, as the log tells: the image goes, and is pulled anew when it is wanted. */
-async function removeDamaged(
-  world: World,
-  node: number,
-  image: PushedImage,
-  digest: string,
-): Promise<void> {
+async function removeDamaged(world: World, node: number, image: PushedImage): Promise<void> {
   const { containerd } = world.node(node);
-  await eventually(`${digest} is gone from node ${node}`, async () => {
+  await eventually(`${image.reference} is gone from node ${node}`, async () => {
     const { repository } = image;
     // By tag, by digest, and by the digest of its config.
     const names = (await containerd.images()).filter((name) =>
@@ -102,11 +101,18 @@ async function removeDamaged(
       name.includes(`/${repository}@`)
     );
     for (const name of names) await containerd.ctr("image", "rm", "--sync", name);
-    const left = await containerd.contents();
-    for (const blob of blobsOf(image)) {
-      if (left.includes(blob)) await containerd.ctr("content", "rm", blob);
-    }
-    return names.length === 0 && !left.includes(digest);
+    return names.length === 0;
   }, REMOVE_TIMEOUT_MS);
-  world.holdings.set(node, image, "absent");
+}
+
+/**
+ * Sets right what containerd has not thrown away with the image: for a day it keeps what pulls got that were broken off,
+ * and uses it for the next one.
+ */
+async function repair(path: string, choice: number): Promise<void> {
+  try {
+    await flipByte(path, choice, false);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { runInside } from "../../integration/harness/network.ts";
-import { eventually } from "../../integration/harness/process.ts";
+import { reachesUpstream } from "./waits.ts";
 import type { Fault } from "../schedule.ts";
 import type { World } from "../world.ts";
 import type { Heal } from "./fault.ts";
@@ -17,16 +16,12 @@ const UPSTREAM_RATES = [6_000_000, 12_000_000, 25_000_000];
 
 /** A node reaches nobody. */
 export async function cutLink(world: World, { node }: Fault): Promise<Heal> {
-  const { network, upstream } = world.cluster;
+  const { network } = world.cluster;
   const own = world.network(node);
   await network.setCable(own, "down");
   return async () => {
     await network.setCable(own, "up");
-    await eventually(`node ${node} reaches upstream`, async () => {
-      const url = `http://${upstream.host}/v2/`;
-      const { code } = await runInside(own, "curl", "-sf", "--max-time", "2", url);
-      return code === 0;
-    });
+    await reachesUpstream(world, node);
   };
 }
 

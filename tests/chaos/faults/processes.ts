@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { eventually } from "../../integration/harness/process.ts";
 import type { World } from "../world.ts";
 import type { Fault } from "../schedule.ts";
 import type { Heal } from "./fault.ts";
+import { answersCri, reachesUpstream } from "./waits.ts";
 
 /** The mirror is gone from one moment to the next. */
 export async function killMirror(world: World, { node }: Fault): Promise<Heal> {
@@ -56,14 +56,7 @@ export async function loseNode(world: World, { node }: Fault): Promise<Heal> {
     await world.cluster.network.setCable(network, "up");
     await containerd.startAgain();
     await mirror.startAgain();
+    await reachesUpstream(world, node);
     await answersCri(world, node);
   };
-}
-
-/** Waits until a containerd that was started takes pulls. */
-async function answersCri(world: World, node: number): Promise<void> {
-  await eventually(`the CRI of node ${node} answers`, async () => {
-    await world.node(node).cri.removeImage("registry.invalid/nothing:v1");
-    return true;
-  });
 }

@@ -13,7 +13,7 @@ import { blobsOf, type World } from "../world.ts";
  * @param world The cluster.
  * @param node Number of a node that has it.
  * @param image The image.
- * @returns Digests of what is missing or wrong.
+ * @returns What is missing or wrong, in words.
  */
 export async function damagedBlobs(
   world: World,
@@ -23,7 +23,8 @@ export async function damagedBlobs(
   const { containerd } = world.node(node);
   const damaged: string[] = [];
   for (const digest of blobsOf(image)) {
-    if (!await matches(containerd.blobPath(digest), digest)) damaged.push(digest);
+    const state = await stateOf(containerd.blobPath(digest), digest);
+    if (state !== "right") damaged.push(`${state} ${digest}`);
   }
   return damaged;
 }
@@ -48,20 +49,20 @@ export async function checkContent(
     for (const digest of await containerd.contents()) {
       if (excepted.has(digest)) continue;
       read += 1;
-      if (!await matches(containerd.blobPath(digest), digest)) {
-        violations.push(`node ${node} has a wrong ${digest}`);
-      }
+      const state = await stateOf(containerd.blobPath(digest), digest);
+      if (state !== "right") violations.push(`node ${node} has a ${state} ${digest}`);
     }
   }
   return { violations, read };
 }
 
-async function matches(path: string, digest: string): Promise<boolean> {
+async function stateOf(path: string, digest: string): Promise<"right" | "wrong" | "missing"> {
   try {
     const bytes = await Deno.readFile(path);
-    return `sha256:${createHash("sha256").update(bytes).digest("hex")}` === digest;
+    const hex = createHash("sha256").update(bytes).digest("hex");
+    return `sha256:${hex}` === digest ? "right" : "wrong";
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound) return "missing";
     throw error;
   }
 }

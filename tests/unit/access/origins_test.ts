@@ -83,10 +83,22 @@ Deno.test("Origins remembers for as long as a download may take, and a bounded n
   fixture.now = AWAITED_TTL_MS;
   assert.equal(await fixture.allows(PUBLIC), true, "forgotten");
   for (let seed = 0; seed <= MAX_AWAITED; seed++) {
-    fixture.origins.note({ ...APP, digest: digestOf(seed) }, false);
+    for (const isProven of [true, false]) {
+      fixture.origins.note({ ...APP, digest: digestOf(seed) }, isProven);
+    }
   }
   assert.equal(await fixture.allows(PUBLIC, digestOf(0)), true, "the oldest went");
   assert.equal(await fixture.allows(PUBLIC, digestOf(1)), false);
+});
+
+Deno.test("Origins forgets nothing that was proven because of what was not", async () => {
+  const fixture = new Fixture();
+  fixture.origins.note({ ...APP, digest: DIGEST }, true);
+  for (let seed = 10; seed < 10 + 2 * MAX_AWAITED; seed++) {
+    fixture.origins.note({ ...OTHER, digest: digestOf(seed) }, false);
+  }
+  assert.equal(await fixture.allows(PUBLIC), false);
+  assert.equal(await fixture.allows(APP), true);
 });
 
 Deno.test("Origins does not guess while the store cannot be asked", async () => {

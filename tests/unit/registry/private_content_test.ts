@@ -71,6 +71,16 @@ Deno.test("Registry hands private content and lists out only after a proof", asy
   assert.equal(good.length, 1, "one proof is good for the repository");
 });
 
+Deno.test("Registry asks about one registry, however its name is spelled", async () => {
+  await using fixture = await startNode();
+  for (const spelling of ["PRIVATE.test", "Private.Test", REGISTRY]) {
+    const target = `/v2/team/app/blobs/${BLOB.digest}?ns=${spelling}`;
+    assert.equal((await fixture.node.request("GET", target)).status, 401);
+    assert.equal((await fixture.node.request("GET", target, GOOD)).status, 200);
+  }
+  assert.ok(fixture.asked.every(({ registry }) => registry === REGISTRY));
+});
+
 Deno.test("Registry passes on what a registry says of a token", async () => {
   await using fixture = await startNode();
   const answer = await fixture.node.request("GET", BLOB_TARGET, { Authorization: "Bearer old" });
