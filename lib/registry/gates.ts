@@ -81,7 +81,7 @@ export class LocalGate implements Answerer {
     }
     if (!this.#told.has(client) && this.#told.size < MAX_REFUSALS_TOLD) {
       this.#told.add(client);
-      log.warn("refused a request that is not of this node; if it is, see --local-clients", {
+      log.warn("refused a request that is not of this node", {
         client,
         agent,
       });
