@@ -1,19 +1,24 @@
 /**
- * How fast, and at what cost, content is served from the node's own store: Kagami (the real program), plainly and over TLS, against
- * Go's `http.ServeContent`, and nginx where it is installed. docs/benchmarks.md says what the figures mean.
+ * How fast, and at what cost, content is served from the node's own store: Kagami (the real program), plainly and
+ * over TLS, against Go's `http.ServeContent`, and nginx where it is to be had. With SPEGEL_BIN set, also against
+ * Spegel, both from a containerd. docs/benchmarks.md says what the figures mean.
  *
  *     deno task bench:serve [--rounds=5] [--large-mb=1000]
  *
  * @module
  */
 import { run } from "../tests/integration/harness/process.ts";
+import { REQUIRES_SPEGEL } from "../tests/interop/support/programs.ts";
 import { alternate } from "./support/alternate.ts";
 import { numberArgument } from "./support/arguments.ts";
+import { startContainerdServers } from "./support/containerd_servers.ts";
+import { unpackedProgram } from "./support/debian.ts";
 import {
   goServer,
+  nginxServer,
+  type RunningServer,
   startKagami,
   startKagamiTls,
-  startNginx,
   type StartServer,
 } from "./support/http_servers.ts";
 import { LayoutWriter } from "./support/layout.ts";
@@ -38,6 +43,7 @@ interface Case {
 const CASES = {
   large_x1: { content: "large", streams: 1, requests: 3 },
   large_x8: { content: "large", streams: 8, requests: 1 },
+  medium_x1: { content: "medium", streams: 1, requests: 32 },
   medium_x8: { content: "medium", streams: 8, requests: 8 },
   small_x1: { content: "small", streams: 1, requests: 500 },
   manifest: { content: "manifest", streams: 1, requests: 3000 },
@@ -69,23 +75,25 @@ interface Round {
   readonly firstServeRatio: number;
 }
 
+type Contents = Readonly<Record<Case["content"], string>>;
+
 async function measureServer(
-  start: StartServer,
-  layout: LayoutWriter,
-  contents: Readonly<Record<Case["content"], string>>,
+  server: RunningServer,
+  contents: Contents,
   load: string,
-  folder: string,
 ): Promise<Round> {
-  await using server = await start(layout, folder);
   const { pids } = server;
   const fetchCase = async ({ content, streams, requests }: Case): Promise<Load> => {
     const url = server.url(content === "manifest" ? "manifests" : "blobs", contents[content]);
-    return JSON.parse(
-      await run(
-        ...[load, `-url=${url}`, `-streams=${streams}`, `-requests=${requests}`] as const,
-        ...server.loadArguments ?? [],
-      ),
-    );
+    const words: [string, ...string[]] = [
+      load,
+      `-url=${url}`,
+      `-streams=${streams}`,
+      `-requests=${requests}`,
+      ...server.loadArguments ?? [],
+    ];
+    const [program, ...args] = server.command?.(...words) ?? words;
+    return JSON.parse(await run(program, ...args));
   };
   const memory = async (kind: "rssMib" | "peakMib") =>
     (await Promise.all(pids.map(memoryUsage))).reduce((sum, usage) => sum + usage[kind], 0);
@@ -141,11 +149,11 @@ async function servers(folder: string): Promise<Record<string, StartServer>> {
     tls: startKagamiTls,
     go: goServer(await buildGo("serve_content", folder)),
   };
-  if (await isOnPath("nginx")) found["nginx"] = startNginx;
-  else say("nginx is not on PATH: left out");
-  if (Deno.env.has("SPEGEL_BIN")) {
-    say("SPEGEL_BIN: left out here, since Spegel serves only from a containerd; see bench:pull");
-  }
+  const nginx = await isOnPath("nginx")
+    ? "nginx"
+    : await unpackedProgram("nginx", "usr/sbin/nginx", folder);
+  if (nginx !== undefined) found["nginx"] = nginxServer(nginx);
+  else say("nginx is not on PATH, and no package of it is to be had: left out");
   return found;
 }
 
@@ -189,6 +197,26 @@ function ratios(rounds: readonly Round[], baseline: readonly Round[], prefix: st
   return figures;
 }
 
+/** Kagami against Spegel, both from a containerd. */
+async function againstSpegel(load: string): Promise<Figures> {
+  if (REQUIRES_SPEGEL.ignore) return {};
+  say("starting Kagami and Spegel, each with a containerd");
+  const sizes = [largeSize, 64 * MB, MB];
+  await using pair = await startContainerdServers(sizes);
+  const [large, medium, small] = pair.layers as [string, string, string];
+  const contents = { large, medium, small, manifest: pair.manifest };
+  const measured = Object.entries(pair.servers).map(([name, server]) => [
+    name,
+    async (round: number) => {
+      say(`round ${round + 1} of ${rounds}, from containerd: ${name}`);
+      return await measureServer(server, contents, load);
+    },
+  ]);
+  const results = await alternate<string, Round>(rounds, Object.fromEntries(measured));
+  tables(results);
+  return ratios(results["kagami"]!, results["spegel"]!, "spegel_");
+}
+
 async function main(): Promise<void> {
   if (!await isOnPath("go")) {
     say("go is not on PATH: neither the load generator nor the baseline can be built");
@@ -213,7 +241,8 @@ async function main(): Promise<void> {
     async (round: number) => {
       say(`round ${round + 1} of ${rounds}: ${name}`);
       const own = await Deno.makeTempDir({ dir: folder });
-      return await measureServer(start, layout, contents, load, own);
+      await using server = await start(layout, own);
+      return await measureServer(server, contents, load);
     },
   ]);
   const results = await alternate<string, Round>(rounds, Object.fromEntries(measured));
@@ -227,6 +256,7 @@ async function main(): Promise<void> {
     ...ratios(tls!, kagami!, "tls_"),
     idle_rss_mib: medianOf(kagami!, ({ idleMib }) => idleMib),
     ...(nginx === undefined ? {} : ratios(nginx, go!, "nginx_")),
+    ...await againstSpegel(load),
   });
 }
 

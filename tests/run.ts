@@ -22,6 +22,7 @@ const TEST_BED_PACKAGES = [
   "iproute2",
   "libfaketime",
   "curl",
+  "wrk",
 ];
 
 /** Unit tests that use libraries which keep connections and timers of their own. */

@@ -27,8 +27,10 @@ export function withPermissions(page: string): string {
     filesOf(permissions, "write"),
     permissions.sys.map(code).join(", "),
     permissions.run ?? "",
+    permissions.ffi ?? "",
   ]);
-  const permissions = table(["Command", "Network", "Reads", "Writes", "System", "Runs"], rows);
+  const head = ["Command", "Network", "Reads", "Writes", "System", "Runs", "C library"];
+  const permissions = table(head, rows);
   return `${page.slice(0, begin)}${BEGIN}\n\n${permissions}\n\n${page.slice(end)}`;
 }
 

@@ -23,6 +23,8 @@ export interface RunningServer extends AsyncDisposable {
   readonly loadArguments?: readonly string[];
   /** URL of a content. */
   url(kind: "blobs" | "manifests", digest: string): string;
+  /** Command line that runs a program where the server can be reached. Left out if that is anywhere. */
+  command?(...words: [string, ...string[]]): [string, ...string[]];
 }
 
 /** Starts a server over a layout; its log and what else it writes goes to the folder. */
@@ -107,11 +109,18 @@ export function goServer(program: string): StartServer {
 /**
  * nginx with sendfile.
  *
- * @param layout What it serves.
- * @param folder Folder for its configuration, log and temporary files.
- * @returns The server.
+ * @param program Path of nginx, or its name where it is on PATH.
+ * @returns How to start it; its configuration, log and temporary files go to the folder.
  */
-export async function startNginx(layout: LayoutWriter, folder: string): Promise<RunningServer> {
+export function nginxServer(program: string): StartServer {
+  return (layout, folder) => startNginx(program, layout, folder);
+}
+
+async function startNginx(
+  program: string,
+  layout: LayoutWriter,
+  folder: string,
+): Promise<RunningServer> {
   const config = `${folder}/nginx.conf`;
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${folder}/nginx-${name};`).join("\n  ");
@@ -135,7 +144,7 @@ http {
 }
 `,
     );
-    return ["nginx", "-e", "stderr", "-c", config];
+    return [program, "-e", "stderr", "-p", folder, "-c", config];
   });
 }
 

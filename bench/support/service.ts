@@ -9,7 +9,9 @@ import { eventually, ManagedProcess } from "../../tests/integration/harness/proc
 import { freePort } from "./tools.ts";
 
 /** Flags of the runtime that the program is shipped with: those of the task that starts it. */
-const RUNTIME_FLAGS = config.tasks.start.split(" ").filter((word) => /^--(v8|no)-/.test(word));
+export const RUNTIME_FLAGS: readonly string[] = config.tasks.start.split(" ").filter((word) =>
+  /^--(v8|no)-/.test(word)
+);
 
 /** Repository of the layout's tags. */
 export const REPOSITORY = "docker.io/library/bench";

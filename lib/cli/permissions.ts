@@ -10,6 +10,7 @@
  */
 import type { CommandName, OptionTable } from "../config/options.ts";
 import { COMMANDS } from "../config/options.ts";
+import { LIBC_PATHS } from "../net/libc.ts";
 
 /** A permission that can be given up as a whole. */
 export type PermissionName = "net" | "read" | "write" | "run" | "ffi";
@@ -30,6 +31,8 @@ export interface CommandPermissions {
   readonly sys: readonly SystemFact[];
   /** Which programs it runs, and why. */
   readonly run?: string;
+  /** What it loads the C library for, as it starts. The permission is given up after that. */
+  readonly ffi?: string;
 }
 
 /** Where Kubernetes puts what a pod proves itself by. */
@@ -58,6 +61,7 @@ export const PERMISSIONS: Readonly<Record<CommandName, CommandPermissions>> = {
     write: ["containerd-sock", "data-dir"],
     fixed: { read: [SERVICE_ACCOUNT] },
     sys: ["networkInterfaces"],
+    ffi: "lets the kernel send files",
   },
   configuration: {
     read: ["containerd-registry-config-path", "basic-auth-dir"],
@@ -98,6 +102,9 @@ export const PERMISSIONS: Readonly<Record<CommandName, CommandPermissions>> = {
   version: { read: [], write: [], sys: [] },
 };
 
+/** No library but the C library. */
+const FFI_FLAG = `--allow-ffi=${LIBC_PATHS.join()}`;
+
 /** All facts about the machine that some command asks for. */
 const SYSTEM_FACTS: readonly SystemFact[] = ["networkInterfaces", "uid"];
 
@@ -115,10 +122,10 @@ export type Revoke = (descriptor: Deno.PermissionDescriptor) => void;
  * @param revoke Takes a permission back.
  */
 export function keepOnly(name: CommandName, revoke: Revoke): void {
-  const { net, sys, run, ...files } = PERMISSIONS[name];
+  const { net, sys, run, ffi, ...files } = PERMISSIONS[name];
   const isUsed = (kind: "read" | "write") =>
     files[kind].length > 0 || files.fixed?.[kind] !== undefined;
-  revoke({ name: "ffi" });
+  if (ffi === undefined) revoke({ name: "ffi" });
   if (run === undefined) revoke({ name: "run" });
   if (net === undefined) revoke({ name: "net" });
   if (!isUsed("read")) revoke({ name: "read" });
@@ -138,7 +145,7 @@ export function permissionFlags(
   name: CommandName,
   paths: Readonly<Record<string, string>> = {},
 ): string[] {
-  const { net, read, write, fixed, sys, run } = PERMISSIONS[name];
+  const { net, read, write, fixed, sys, run, ffi } = PERMISSIONS[name];
   const options: OptionTable = COMMANDS[name].options;
   const pathOf = (flag: string): string => {
     const option = Object.values(options).find((one) => one.flag === flag);
@@ -156,6 +163,7 @@ export function permissionFlags(
     ...flag("write", all(write, fixed?.write)),
     ...flag("sys", sys.join(",")),
     ...(run === undefined ? [] : [`--allow-run=${pathOf(PROGRAM)}`]),
+    ...(ffi === undefined ? [] : [FFI_FLAG]),
   ];
 }
 
@@ -172,5 +180,6 @@ export function programPermissionFlags(): string[] {
     ...files,
     `--allow-sys=${SYSTEM_FACTS.join()}`,
     "--allow-run",
+    FFI_FLAG,
   ];
 }

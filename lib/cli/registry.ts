@@ -12,6 +12,7 @@ import type {
 import { Activity } from "../debug/activity.ts";
 import type { NodeSettings, TransferStatus } from "../debug/node_status.ts";
 import { createFilter } from "../oci/filter.ts";
+import { openLibc } from "../net/libc.ts";
 import { TransferLimits } from "../net/transfer_limits.ts";
 import type { Logger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
@@ -21,6 +22,7 @@ import { basicAuthorization } from "../registry/basic_auth.ts";
 import { loadCredentials } from "../registry/load_credentials.ts";
 import { Registry } from "../registry/registry.ts";
 import { RegistryServer } from "../registry/registry_server.ts";
+import { BodySender } from "../registry/send_body.ts";
 import type { Bootstrapper } from "../routing/bootstrap/bootstrapper.ts";
 import { DnsBootstrapper } from "../routing/bootstrap/dns.ts";
 import { HttpBootstrapper } from "../routing/bootstrap/http.ts";
@@ -139,6 +141,10 @@ export async function runRegistry(
     ? createSharing(store, router.messenger, log, events.shareEvents)
     : undefined;
   await sharing?.serve();
+  // Open as long as the process: what it does for a transfer may end after everything else.
+  const libc = openLibc();
+  revoke?.({ name: "ffi" });
+  if (libc === undefined) log.debug("no access to the C library: the kernel sends no files");
   const access = config.access &&
     stack.use(createAccessGate(config.access, {
       store,
@@ -162,7 +168,9 @@ export async function runRegistry(
   });
   const serving = { log, observer: activity, ...traced };
   const gate = localGate(peers, registry);
-  const server = new RegistryServer({ ...serving, registry: gate });
+  // The kernel sends files as they are: not for the port that speaks TLS.
+  const sender = new BodySender({ libc });
+  const server = new RegistryServer({ ...serving, registry: gate, sender });
   const syncing = new AbortController();
   const routes = debugging?.routes({
     version: VERSION,

@@ -1,19 +1,24 @@
 /**
- * Writes a content to a response: two buffers, the next read overlapping the write.
+ * Writes a content to a response: two buffers, the next read overlapping the write; or the kernel sends it by itself.
  *
  * @module
  */
 import type { ServerResponse } from "node:http";
 import { KagamiError, VerificationError } from "../errors.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
+import type { Libc } from "../net/libc.ts";
 import type { ContentReader } from "../store/store.ts";
-import { BufferPool } from "./buffer_pool.ts";
+import { BufferPool, LARGE_BUFFER_SIZE, SMALL_BUFFER_SIZE } from "./buffer_pool.ts";
+import { KernelSender, MAX_CALL_BYTES } from "./kernel_send.ts";
 
 /**
  * Longest time for the client to take one buffer, in milliseconds. A client that takes nothing for so long
  * is gone, whatever its socket says.
  */
 export const WRITE_STALL_MS = 60_000;
+
+/** Shortest body that the kernel is asked to send, in bytes; for less it costs more than it saves. */
+export const MIN_KERNEL_BYTES = 256 * 1024;
 
 /** The client went away, or takes no bytes. */
 export class ClientGoneError extends KagamiError {
@@ -36,13 +41,16 @@ export interface SendOptions {
 export class BodySender {
   readonly #pool = new BufferPool();
   readonly #writeStallMs: number;
+  readonly #libc: Libc | undefined;
   #active = 0;
 
   /**
-   * @param options `writeStallMs`: see {@linkcode WRITE_STALL_MS}.
+   * @param options `writeStallMs`: see {@linkcode WRITE_STALL_MS}. `libc`: lets the kernel send files; without it all
+   * bytes are read and written.
    */
-  constructor(options: { readonly writeStallMs?: number } = {}) {
+  constructor(options: { readonly writeStallMs?: number; readonly libc?: Libc | undefined } = {}) {
     this.#writeStallMs = options.writeStallMs ?? WRITE_STALL_MS;
+    this.#libc = options.libc;
   }
 
   /** Bodies that are being sent now. */
@@ -54,7 +62,7 @@ export class BodySender {
    * Sends all that the reader yields. The head goes out only when the first bytes are in hand, and those of a small
    * body all of them, so that a source that fails until then can still become a 404.
    *
-   * @param response Where to; not ended by this function, so that the caller alone decides about a clean end.
+   * @param response Where to. Ended by this function only together with a body that goes in one piece.
    * @param reader What; not closed by this function.
    * @param options How.
    * @throws {ClientGoneError} If the client does not take the bytes.
@@ -68,19 +76,71 @@ export class BodySender {
   ): Promise<void> {
     this.#active += 1;
     try {
-      if (reader.next !== undefined) await this.#sendLent(response, reader, options);
-      else await this.#sendRead(response, reader, options);
+      if (reader.next !== undefined) return await this.#sendLent(response, reader, options);
+      const length = reader.end - reader.start + 1;
+      using kernel = length < MIN_KERNEL_BYTES
+        ? undefined
+        : KernelSender.for(response, reader, this.#libc);
+      if (kernel === undefined) await this.#sendRead(response, reader, length, options);
+      else await this.#sendByKernel(kernel, response, reader, options);
     } finally {
       this.#active -= 1;
     }
   }
 
+  async #sendByKernel(
+    kernel: KernelSender,
+    response: ServerResponse,
+    reader: ContentReader,
+    options: SendOptions,
+  ): Promise<void> {
+    const { writeHead, onSent, slot } = options;
+    let left = reader.end - reader.start + 1;
+    /** Bytes that may go. */
+    let allowed = 0;
+    const allow = async () => {
+      if (allowed > 0) return;
+      allowed = slot === undefined ? left : Math.min(left, LARGE_BUFFER_SIZE);
+      await slot?.pace(allowed);
+    };
+    const account = (count: number) => {
+      onSent?.(count);
+      left -= count;
+      allowed -= count;
+    };
+    const piece = this.#pool.take(SMALL_BUFFER_SIZE);
+    let count = await readFirst(reader, piece, left);
+    writeHead();
+    while (count > 0) {
+      await allow();
+      await this.#write(response, piece.subarray(0, count));
+      account(count);
+      let isTakingMore = true;
+      while (left > 0 && isTakingMore) {
+        await allow();
+        const asked = Math.min(allowed, MAX_CALL_BYTES);
+        const sent = await kernel.send(asked);
+        account(sent);
+        isTakingMore = sent === asked;
+      }
+      if (left === 0 || !kernel.isOfUse) break;
+      await allow();
+      // The content has been closed, too.
+      if (response.destroyed) throw new ClientGoneError("client closed the connection");
+      count = await reader.read(piece.subarray(0, Math.min(piece.length, allowed)));
+    }
+    this.#pool.give(piece);
+    if (left === 0) return;
+    await this.#sendRead(response, reader, left, { ...options, writeHead: () => {} });
+  }
+
   async #sendRead(
     response: ServerResponse,
     reader: ContentReader,
+    length: number,
     { writeHead, onSent, slot }: SendOptions,
   ): Promise<void> {
-    let left = reader.end - reader.start + 1;
+    let left = length;
     const size = BufferPool.sizeFor(left, this.#active);
     const write = async (bytes: Uint8Array) => {
       await slot?.pace(bytes.length);
@@ -92,7 +152,9 @@ export class BodySender {
     let count = await readFirst(reader, current, left);
     writeHead();
     if (count === left) {
-      await write(current.subarray(0, count));
+      await slot?.pace(count);
+      await this.end(response, current.subarray(0, count));
+      onSent?.(count);
       this.#pool.give(current);
       return;
     }
@@ -131,14 +193,16 @@ export class BodySender {
   }
 
   /**
-   * Ends a response, and waits until all of it has been handed over, so that the connection may be closed then.
+   * Ends a response unless it has ended, and waits until all of it has been handed over, so that the connection may be closed
+   * then.
    *
    * @param response The response.
    * @param bytes Its last bytes, if there are any left.
    * @throws {ClientGoneError} If the client does not take them.
    */
-  end(response: ServerResponse, bytes?: Uint8Array): Promise<void> {
-    return this.#handOver(response, (done) => {
+  async end(response: ServerResponse, bytes?: Uint8Array): Promise<void> {
+    if (response.writableEnded) return;
+    await this.#handOver(response, (done) => {
       if (bytes === undefined) response.end(done);
       else response.end(bytes, done);
     });

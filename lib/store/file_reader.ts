@@ -4,7 +4,8 @@
  * @module
  */
 import { NotFoundError, RangeNotSatisfiableError, VerificationError } from "../errors.ts";
-import type { ByteRange, ContentReader } from "./store.ts";
+import type { Libc } from "../net/libc.ts";
+import type { ByteRange, ContentReader, TakeFromFile } from "./store.ts";
 
 /** Reads up to this many bytes are done at once, without a turn of the thread pool. */
 export const MAX_SYNC_READ = 64 * 1024;
@@ -15,13 +16,20 @@ export class FileReader implements ContentReader {
   readonly start: number;
   readonly end: number;
   readonly version: string;
+  readonly #path: string;
   readonly #file: Deno.FsFile;
+  readonly #info: Deno.FileInfo;
   #left: number;
   #reading = false;
   #closed = false;
+  /** Where the file is not as far as the reader. */
+  #isBehind = false;
+  #lent: LentFile | "none" | undefined;
 
-  private constructor(file: Deno.FsFile, info: Deno.FileInfo, range: ByteRange) {
+  private constructor(path: string, file: Deno.FsFile, info: Deno.FileInfo, range: ByteRange) {
+    this.#path = path;
     this.#file = file;
+    this.#info = info;
     this.size = info.size;
     this.start = range.start;
     this.end = range.end;
@@ -47,7 +55,7 @@ export class FileReader implements ContentReader {
       checkRange(range, info.size);
       const whole = range ?? { start: 0, end: info.size - 1 };
       if (whole.start > 0) file.seekSync(whole.start, Deno.SeekMode.Start);
-      return new FileReader(file, info, whole);
+      return new FileReader(path, file, info, whole);
     } catch (error) {
       file.close();
       throw error;
@@ -58,6 +66,8 @@ export class FileReader implements ContentReader {
     if (this.#closed) throw new VerificationError("the reader is closed");
     if (this.#left === 0) return 0;
     const part = into.length > this.#left ? into.subarray(0, this.#left) : into;
+    if (this.#isBehind) this.#file.seekSync(this.#position, Deno.SeekMode.Start);
+    this.#isBehind = false;
     this.#reading = true;
     try {
       // A turn of the thread pool takes longer than a small read.
@@ -70,18 +80,58 @@ export class FileReader implements ContentReader {
       return count;
     } finally {
       this.#reading = false;
-      if (this.#closed) this.#file.close();
+      if (this.#closed) this.#free();
     }
+  }
+
+  async lend(libc: Libc, take: TakeFromFile): Promise<number | undefined> {
+    if (this.#closed) throw new VerificationError("the reader is closed");
+    this.#lent ??= this.#openOnceMore(libc) ?? "none";
+    if (this.#lent === "none") return undefined;
+    this.#reading = true;
+    try {
+      const count = await take(this.#lent.descriptor, this.#position, this.#left);
+      this.#left -= count;
+      this.#isBehind = true;
+      return count;
+    } finally {
+      this.#reading = false;
+      if (this.#closed) this.#free();
+    }
+  }
+
+  get #position(): number {
+    return this.end + 1 - this.#left;
+  }
+
+  /** The runtime gives no descriptor away; what lies at the path now may be another file. */
+  #openOnceMore(libc: Libc): LentFile | undefined {
+    const descriptor = libc.open(this.#path);
+    if (descriptor === undefined) return undefined;
+    if (libc.isFile(descriptor, this.#info)) return { libc, descriptor };
+    libc.close(descriptor);
+    return undefined;
   }
 
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
       // A descriptor that is closed under a running read could be reused by another file.
-      if (!this.#reading) this.#file.close();
+      if (!this.#reading) this.#free();
     }
     return Promise.resolve();
   }
+
+  #free(): void {
+    this.#file.close();
+    if (typeof this.#lent === "object") this.#lent.libc.close(this.#lent.descriptor);
+  }
+}
+
+/** The same file, open under a descriptor that is known. */
+interface LentFile {
+  readonly libc: Libc;
+  readonly descriptor: number;
 }
 
 function openFile(path: string): Deno.FsFile {

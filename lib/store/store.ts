@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { Libc } from "../net/libc.ts";
 import type { Digest } from "../oci/digest.ts";
 
 /** What is known of a piece of content without reading all of it. */
@@ -55,9 +56,28 @@ export interface ContentReader {
    * @throws Like `read`.
    */
   next?(): Promise<Uint8Array | undefined>;
+  /**
+   * Lends the open file that the bytes lie in, so that the kernel can pass the next ones on by itself. Counts as a read, and
+   * may alternate with `read`. Left out by readers of anything else than a file.
+   *
+   * @param libc Calls of the C library.
+   * @param take Takes bytes of the file.
+   * @returns What `take` returned; undefined if there is no file to lend.
+   */
+  lend?(libc: Libc, take: TakeFromFile): Promise<number | undefined>;
   /** Frees descriptors and connections. Safe to call twice, and while a read is under way. */
   close(): Promise<void>;
 }
+
+/**
+ * Takes bytes of an open file.
+ *
+ * @param file Its descriptor, good until the promise is settled.
+ * @param position Position of the next byte, from the beginning of the file.
+ * @param left Bytes from there to the end of the range.
+ * @returns Number of bytes taken, 0 or more.
+ */
+export type TakeFromFile = (file: number, position: number, left: number) => Promise<number>;
 
 /** A registry and repository that content is known to come from. */
 export interface Source {

@@ -16,6 +16,7 @@ const BINARIES = [
   "ss",
   "tc",
   "curl",
+  "wrk",
 ];
 
 async function succeeds(command: string, ...args: string[]): Promise<boolean> {

@@ -99,7 +99,8 @@ for (const { path, text, url } of pages) {
       }
       if (OTHERS.test(context)) continue;
       for (const [, flag = ""] of code.matchAll(/(?:^|\s)--([a-z][a-z-]+)/g)) {
-        assert(flags.has(flag), `--${flag}: ${code}`);
+        const isDenos = /^(allow|deny)-/.test(flag);
+        assert(isDenos || flags.has(flag), `--${flag}: ${code}`);
       }
     }
   });

@@ -8,9 +8,11 @@ import { silentLogger } from "../../../lib/observability/logger.ts";
 import { PeerGate } from "../../../lib/registry/gates.ts";
 import type { RegistryRequest } from "../../../lib/registry/messages.ts";
 import { type Exchange, RegistryServer } from "../../../lib/registry/registry_server.ts";
+import type { BodySender } from "../../../lib/registry/send_body.ts";
 import { TransferTokens } from "../../../lib/registry/transfer_tokens.ts";
 import type { Peer } from "../../../lib/routing/router.ts";
 import type { TransferOffer, TransferOffers } from "../../../lib/routing/transfer_offer.ts";
+import type { ContentReader } from "../../../lib/store/store.ts";
 import type { TestContent } from "./content.ts";
 
 /** The ID of the node that asks. */
@@ -32,14 +34,25 @@ export interface TlsPeer extends AsyncDisposable {
   advance(ms: number): void;
 }
 
+/** How a peer sends a content that it has in a file. */
+export interface SendingFile {
+  readonly sender: BodySender;
+  open(): ContentReader;
+}
+
 /**
  * Starts a peer on loopback.
  *
  * @param content What it answers to everything.
  * @param port Port, 0 for any.
+ * @param file How it sends the content; left out, from memory.
  * @returns The peer.
  */
-export async function startTlsPeer(content: TestContent, port = 0): Promise<TlsPeer> {
+export async function startTlsPeer(
+  content: TestContent,
+  port = 0,
+  file?: SendingFile,
+): Promise<TlsPeer> {
   let now = 0;
   const tls = createCertificate();
   const tokens = new TransferTokens({ now: () => now });
@@ -59,10 +72,12 @@ export async function startTlsPeer(content: TestContent, port = 0): Promise<TlsP
             "Docker-Content-Digest": content.digest,
           };
           const facts = { handler: "registry" } as const;
-          return Promise.resolve({ status: 200, headers, body: content.bytes, facts });
+          const body = file?.open() ?? content.bytes;
+          return Promise.resolve({ status: 200, headers, body, facts });
         },
       },
     }),
+    ...(file === undefined ? {} : { sender: file.sender }),
     log: silentLogger,
     observer: {
       started: () => {},

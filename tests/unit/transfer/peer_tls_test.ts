@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { PeerError } from "../../../lib/errors.ts";
+import { type Libc, openLibc } from "../../../lib/net/libc.ts";
 import { createCertificate } from "../../../lib/net/certificate.ts";
+import { BodySender } from "../../../lib/registry/send_body.ts";
 import { TOKEN_PERIOD_MS } from "../../../lib/registry/transfer_tokens.ts";
 import type { TransferOffers } from "../../../lib/routing/transfer_offer.ts";
+import { FileReader } from "../../../lib/store/file_reader.ts";
 import { ConnectionPool } from "../../../lib/transfer/connection_pool.ts";
 import { httpRequest, OtherServerError } from "../../../lib/transfer/http_client.ts";
 import { PeerChannels } from "../../../lib/transfer/peer_channels.ts";
 import { PeerClient, type PeerClientOptions } from "../../../lib/transfer/peer_client.ts";
 import { makeContent } from "../support/content.ts";
+import { makeContentFile } from "../support/content_file.ts";
 import { drain } from "../support/drain.ts";
 import { eventually } from "../support/eventually.ts";
 import { startFaultPeer } from "../support/fault_peer.ts";
@@ -173,4 +177,24 @@ Deno.test("A body over TLS can be left in the middle, and the server is through 
   assert(await response.read(new Uint8Array(1000)) > 0);
   response.close();
   await eventually("the answer is over", () => server.exchanges.length === 1);
+});
+
+Deno.test("The kernel sends no file past TLS, even if it may", async () => {
+  await using file = await makeContentFile(BLOB.bytes);
+  using libc = openLibc()!;
+  let calls = 0;
+  const counting: Libc = {
+    ...libc,
+    sendfile: (...args) => {
+      calls += 1;
+      return libc.sendfile(...args);
+    },
+  };
+  const sender = new BodySender({ libc: counting });
+  const open = () => FileReader.open(file.path);
+  await using server = await startTlsPeer(BLOB, 0, { sender, open });
+  const { response } = await clientOf(new GivenOffers(server.offer())).request(server.peer, GET);
+  assert.deepEqual((await drain(response)).bytes, new Uint8Array(BLOB.bytes));
+  response.close();
+  assert.equal(calls, 0);
 });
