@@ -34,6 +34,9 @@ const SPREAD_MS = 50;
 /** How often it is looked which layers are there, in milliseconds. */
 const LOOK_MS = 50;
 
+/** What the machine alone costs: all nodes pull from an upstream without a cap, and share nothing. */
+const UNCAPPED = "all, no cap, switched off";
+
 /** Pulls of one image that came to an end. */
 interface Measured {
   /** Until the last pull ended: layers fetched, and unpacked. */
@@ -61,14 +64,14 @@ interface Herd {
 
 async function startCluster(
   env: Readonly<Record<string, string>>,
-  options: Pick<ClusterOptions, "guard"> = {},
+  { guard, isCapped = true }: Pick<ClusterOptions, "guard"> & { isCapped?: boolean } = {},
 ): Promise<TestCluster> {
   const cluster = await TestCluster.start({
-    ...options,
+    ...(guard === undefined ? {} : { guard }),
     nodes: count,
     env: { MIRROR_RESOLVE_TIMEOUT: "20ms", ...env },
   });
-  await cluster.network.limitRate(cluster.upstream.node, upstreamRate);
+  if (isCapped) await cluster.network.limitRate(cluster.upstream.node, upstreamRate);
   return cluster;
 }
 
@@ -191,6 +194,10 @@ async function main(): Promise<void> {
     await using cluster = await startCluster({ SHARE_IN_PROGRESS: "false" });
     await run("all, switched off", { cluster, nodes: cluster.nodes, layers: 1 });
   }
+  {
+    await using cluster = await startCluster({ SHARE_IN_PROGRESS: "false" }, { isCapped: false });
+    await run(UNCAPPED, { cluster, nodes: cluster.nodes, layers: 1 });
+  }
   const of = (name: string) => results[name]!;
   const ratio = (layers: number, of: (measured: Measured) => number) =>
     of(results[`all, ${layers} layers`]!) / of(results[`alone, ${layers} layers`]!);
@@ -203,6 +210,7 @@ async function main(): Promise<void> {
     ) => [name, fetchSeconds, seconds, copies, failed, leaked]),
   );
   sayFigures("herd", {
+    machine_ratio: of(UNCAPPED).seconds / of("alone, 1 layers").seconds,
     time_ratio: ratio(1, ({ seconds }) => seconds),
     time_ratio_4_layers: ratio(4, ({ seconds }) => seconds),
     fetch_ratio: ratio(1, ({ fetchSeconds }) => fetchSeconds),

@@ -55,6 +55,22 @@ test("an explicit choice of how the same node is reached wins over the version",
   assert.equal(targetsOf(await helm.objects(values(false))).length, 2);
 });
 
+test("with private registries containerd asks its own node's mirror alone", async () => {
+  const privateRegistries = ["ghcr.io/team", "http://10.0.0.1:5000"];
+  for (const kubeVersion of ["1.33.9", "1.34.0"]) {
+    const objects = await theHelm().objects({ kagami: { privateRegistries } }, { kubeVersion });
+    assert.deepEqual(targetsOf(objects), [`http://${NODE_IP}:30020`]);
+    const registry = container(objects, "registry");
+    assert.equal(registry.ports?.[0]?.hostPort, 30020);
+    const command = commandOf(registry);
+    assert(command.name === "registry" && command.config.access !== undefined);
+    const { registries, configPath } = command.config.access;
+    assert.deepEqual(registries.map(({ url }) => url), ["https://ghcr.io", "http://10.0.0.1:5000"]);
+    const mount = registry.volumeMounts?.find(({ mountPath }) => mountPath === configPath);
+    assert.equal(mount?.readOnly, true);
+  }
+});
+
 test("mirrors find each other by the headless service, ready or not", async () => {
   const objects = await theHelm().objects({}, { namespace: "images" });
   const domain = "kagami-bootstrap.images.svc.cluster.local.";

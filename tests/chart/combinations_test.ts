@@ -33,6 +33,7 @@ const OTHERS: Factors = {
   "kagami.bootstrap.dnsDomain": ["", "spegel-bootstrap.spegel.svc.cluster.local"],
   "kagami.bootstrap.staticPeers": [[], ["192.0.2.8:5001"]],
   "kagami.mirroredRegistries": [[], ["https://docker.io", "ghcr.io", "http://10.0.0.1:5000"]],
+  "kagami.privateRegistries": [[], ["ghcr.io/team", "http://10.0.0.1:5000"]],
   "kagami.additionalMirrorTargets": [[], ["https://zot.example.com"]],
   "kagami.registryFilters": [[], ["^docker\\.io/", ":latest$", "$(NODE_IP)", "-dev"]],
   "kagami.containerdContentPath": ["", "/var/lib/k0s/containerd/io.containerd.content.v1.content"],

@@ -138,6 +138,16 @@ Deno.test({
     const url = `${one.mirror.url}${blobPath(cluster, image)}`;
     const head = await one.mirror.curl("-I", "-H", "X-Spegel-Mirrored: true", url);
     assert.match(head, /^HTTP\/1.1 404 /);
+
+    // The remedy that the log names.
+    await one.cri.removeImage(image.reference);
+    assert.equal(await one.cri.pullImage(image.reference), image.config);
+    bytes[1_234_567]! ^= 1;
+    assert.deepEqual(await Deno.readFile(path), bytes);
+    await eventually("it is served again", async () => {
+      const again = await one.mirror.curl("-I", "-H", "X-Spegel-Mirrored: true", url);
+      return /^HTTP\/1.1 200 /.test(again);
+    });
   },
 });
 
