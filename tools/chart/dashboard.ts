@@ -155,6 +155,13 @@ const GRAPHS: readonly Panel[] = [
     unit: "s",
     queries: quantiles("kagami_share_wait_seconds", OURS),
   },
+  {
+    title: "Access to private content",
+    unit: "reqps",
+    queries: [
+      ["{{result}}", `sum by (result) (rate(kagami_access_proofs_total{${OURS}}${RATE}))`],
+    ],
+  },
 ];
 
 const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
