@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { GateEvents, Transport } from "../registry/gates.ts";
 import type { Verdict } from "../access/proofs.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
@@ -26,6 +27,9 @@ export interface ServiceMetrics {
   readonly observer: ExchangeObserver;
   readonly mirrorEvents: MirrorEvents;
   readonly shareEvents: ShareEvents;
+  readonly gateEvents: GateEvents;
+  /** A peer answered. */
+  answered(transport: Transport): void;
   /** It was found out whether somebody may have private content. */
   proved(verdict: Verdict): void;
   /** A stored content turned out to be corrupt. */
@@ -49,6 +53,7 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
     counters.servedBytes.inc({ source }, 0);
     counters.verificationFailures.inc({ source }, 0);
   }
+  for (const reason of ["secret", "token", "plain"]) counters.refusals.inc({ reason }, 0);
   const registries = new Set<string>();
   const registryLabel = (registry: string): string => {
     if (!registries.has(registry) && registries.size >= MAX_REGISTRY_LABELS) return OTHER;
@@ -101,6 +106,11 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       abandoned: () => counters.shareAbandoned.inc(),
       waited: (seconds) => histograms.shareWait.observe(seconds),
     },
+    gateEvents: {
+      admitted: (transport) => counters.peerRequests.inc({ direction: "received", transport }),
+      refused: (reason) => counters.refusals.inc({ reason }),
+    },
+    answered: (transport) => counters.peerRequests.inc({ direction: "sent", transport }),
     proved: ({ result }) => counters.accessProofs.inc({ result }),
     corrupt: () => counters.verificationFailures.inc({ source: "local" }),
     advertised({ tags, images, contents }) {

@@ -5,6 +5,7 @@
  */
 import { ConfigError } from "../errors.ts";
 import type { ListenAddress } from "../net/listen.ts";
+import type { ClientRule } from "../net/local_clients.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import { toMultiaddr } from "../routing/bootstrap/static.ts";
 import { commandHelp, programHelp } from "./help.ts";
@@ -57,6 +58,19 @@ export interface TransferConfig {
   readonly bytesPerSecond: number;
 }
 
+/** Whether content travels between nodes over TLS: never, to and from nodes that can, or always. */
+export type PeerTls = "never" | "preferred" | "required";
+
+/** How nodes of the cluster deal with one another. */
+export interface PeerConfig {
+  readonly tls: PeerTls;
+  readonly tlsAddr: ListenAddress;
+  /** Addresses of this node's containerd, besides the machine's own. */
+  readonly localClients: readonly ClientRule[];
+  /** File with the secret that makes a node a member. */
+  readonly clusterSecretPath?: string;
+}
+
 /** What is private, and how it is found out who may have it. */
 export interface AccessConfig {
   readonly registries: readonly PrivateRegistry[];
@@ -88,6 +102,7 @@ export interface RegistryConfig {
   readonly downloads: TransferConfig;
   /** Whether downloads in progress are shared. */
   readonly sharesInProgress: boolean;
+  readonly peers: PeerConfig;
   readonly zone?: string;
   readonly debugWebEnabled: boolean;
   readonly shutdownGraceMs: number;
@@ -136,6 +151,7 @@ export interface DoctorSettings {
   readonly containerdContentPath: string;
   readonly ociLayoutPath?: string;
   readonly dataDir?: string;
+  readonly clusterSecretPath?: string;
   /** Hosts, with port where they have one; none for all registries. */
   readonly mirroredRegistries: readonly string[];
   readonly registryFilters: readonly RegExp[];
@@ -321,11 +337,29 @@ function registryConfig(values: RegistryValues): RegistryConfig {
       bytesPerSecond: values.mirrorDownloadRate!,
     },
     sharesInProgress: values.shareInProgress!,
+    peers: peerConfig(values),
     ...(nodeZone === undefined ? {} : { zone: nodeZone }),
     debugWebEnabled: values.debugWebEnabled!,
     shutdownGraceMs: values.shutdownGracePeriod!,
     basicAuthDir: values.basicAuthDir!,
     bootstrap: bootstrapConfig(values),
+  };
+}
+
+function peerConfig(values: RegistryValues): PeerConfig {
+  const { clusterSecretPath } = values;
+  const isClosed = clusterSecretPath !== undefined;
+  if (isClosed && values.peerTls === "never") {
+    throw new ConfigError(
+      `${label(REGISTRY_OPTIONS.peerTls)} cannot be never with ` +
+        `--${REGISTRY_OPTIONS.clusterSecretPath.flag}: content would be for everybody all the same`,
+    );
+  }
+  return {
+    tls: isClosed ? "required" : values.peerTls!,
+    tlsAddr: values.peerTlsAddr!,
+    localClients: values.localClients,
+    ...(isClosed ? { clusterSecretPath } : {}),
   };
 }
 
@@ -342,7 +376,7 @@ function doctorConfig(
   values: ValuesOf<typeof DOCTOR_OPTIONS & typeof COMMON_OPTIONS>,
   given: ReadonlySet<string>,
 ): DoctorConfig {
-  const { image, ociLayoutPath, dataDir } = values;
+  const { image, ociLayoutPath, dataDir, clusterSecretPath } = values;
   return {
     logLevel: values.logLevel!,
     ...(image === undefined ? {} : { image }),
@@ -358,6 +392,7 @@ function doctorConfig(
       containerdContentPath: values.containerdContentPath!,
       ...(ociLayoutPath === undefined ? {} : { ociLayoutPath }),
       ...(dataDir === undefined ? {} : { dataDir }),
+      ...(clusterSecretPath === undefined ? {} : { clusterSecretPath }),
       mirroredRegistries: registryHosts(values.mirroredRegistries),
       registryFilters: values.registryFilters,
       defaultRegistry: values.defaultRegistry!,

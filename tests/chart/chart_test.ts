@@ -110,6 +110,26 @@ test("only the election by a Lease gets a role and a token, for that one Lease",
   assert.equal(pod["automountServiceAccountToken"], true);
 });
 
+test("a cluster secret is mounted, makes TLS required, and containerd's addresses known", async () => {
+  const helm = theHelm();
+  const { peers: usual } = registryOf(await helm.objects());
+  assert.equal(usual.tls, "preferred");
+  assert.deepEqual(usual.localClients, []);
+  for (const values of [{ clusterSecretName: "membership" }, { kagami: { peerTls: "required" } }]) {
+    const objects = await helm.objects(values);
+    const { peers } = registryOf(objects);
+    assert.equal(peers.tls, "required");
+    assert.deepEqual(peers.localClients, [
+      { kind: "subnet", address: NODE_IP, prefix: 32 },
+      { kind: "gateway" },
+    ]);
+    const hasSecret = "clusterSecretName" in values;
+    assert.equal(peers.clusterSecretPath, hasSecret ? "/etc/secrets/cluster/secret" : undefined);
+    const mounts = container(objects, "registry").volumeMounts ?? [];
+    assert.equal(mounts.some(({ name }) => name === "cluster-secret"), hasSecret);
+  }
+});
+
 test("the network policy admits only mirrors to the router, and everybody to the registry", async () => {
   const objects = await theHelm().objects({
     networkPolicy: { peers: [{ podSelector: { matchLabels: { app: "spegel" } } }] },
@@ -130,6 +150,7 @@ test("the network policy admits only mirrors to the router, and everybody to the
     },
   };
   const peers = [mirrors, { podSelector: { matchLabels: { app: "spegel" } } }];
+  assert.deepEqual(admitted(5003), admitted(5001));
   assert.deepEqual(admitted(5001), [peers]);
   assert.deepEqual(admitted(5000), [peers, undefined]);
   assert.deepEqual(admitted(9090), [[{ namespaceSelector: {} }]]);

@@ -28,6 +28,8 @@ const OTHERS: Factors = {
   "affinity": [{}, { nodeAffinity: {} }],
   "priorityClassName": ["", "system-node-critical"],
   "basicAuthSecretName": ["", "credentials"],
+  "clusterSecretName": ["", "membership"],
+  "kagami.localClients": [[], ["gateway", "10.0.0.0/24"]],
   "kagami.bootstrap.dnsDomain": ["", "spegel-bootstrap.spegel.svc.cluster.local"],
   "kagami.bootstrap.staticPeers": [[], ["192.0.2.8:5001"]],
   "kagami.mirroredRegistries": [[], ["https://docker.io", "ghcr.io", "http://10.0.0.1:5000"]],
