@@ -1,12 +1,14 @@
 /**
- * Asks an upstream registry whether it would hand out what somebody wants: a HEAD with their credentials, whose body never
- * comes. Only registries that the operator listed are asked, at the address that the operator's files give.
+ * Asks an upstream registry by HEAD, whose body never comes: whether it would hand out what somebody wants, with their
+ * credentials, or what a tag stands for. Only registries that the operator listed are asked, at the address that the
+ * operator's files give.
  *
  * @module
  */
 import * as http from "node:http";
 import * as https from "node:https";
 import { Buffer } from "node:buffer";
+import { UnavailableError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
 import { VERSION } from "../version.ts";
 import type { Upstream } from "./upstream_settings.ts";
@@ -49,7 +51,7 @@ const ACCEPT = [
 ].join(", ");
 
 /** What says that a registry is away, and nothing about access. */
-const UNAVAILABLE = [502, 503, 504];
+export const UNAVAILABLE: readonly number[] = [502, 503, 504];
 
 /** Options of {@linkcode UpstreamClient}. */
 export interface UpstreamClientOptions {
@@ -66,10 +68,11 @@ interface Reached {
   readonly agent: http.Agent;
 }
 
-interface Head {
+/** What a registry answered. */
+export interface UpstreamHead {
   readonly status: number;
-  readonly challenges: readonly string[];
-  readonly location: string | undefined;
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, readonly string[] | undefined>>;
 }
 
 /** Asks upstream registries. */
@@ -94,7 +97,7 @@ export class UpstreamClient {
   async ask(question: AccessQuestion): Promise<UpstreamAnswer> {
     const { registry } = question;
     try {
-      return answerOf(await this.#head(question));
+      return answerOf(await this.head(question));
     } catch (error) {
       this.#options.log.warn("an upstream registry cannot be asked for access", {
         registry,
@@ -104,8 +107,18 @@ export class UpstreamClient {
     }
   }
 
-  async #head({ registry, repository, path, authorization }: AccessQuestion): Promise<Head> {
-    const signal = AbortSignal.timeout(this.#options.timeoutMs ?? CHECK_TIMEOUT_MS);
+  /**
+   * Sends one question, and follows redirects.
+   *
+   * @param question What is asked for, and on whose behalf.
+   * @param signal Ends it. Default: one that does so after the client's time.
+   * @returns The registry's answer.
+   * @throws {Error} If there is none.
+   */
+  async head(
+    { registry, repository, path, authorization }: AccessQuestion,
+    signal: AbortSignal = AbortSignal.timeout(this.#options.timeoutMs ?? CHECK_TIMEOUT_MS),
+  ): Promise<UpstreamHead> {
     const { upstream, agent } = await this.#reach(registry);
     const first = new URL(`${upstream.base}/${repository}/${path}`);
     // A list has no HEAD in all registries; its body is not read.
@@ -132,6 +145,50 @@ export class UpstreamClient {
       }
       url = next;
     }
+  }
+
+  /**
+   * Reads a small body from where a registry sends those who ask it, without credentials.
+   *
+   * @param registry The registry, whose certificates are trusted there too, as containerd does.
+   * @param url Where to; never from https to http.
+   * @param maxBytes Most bytes of the body.
+   * @param signal Ends it.
+   * @returns The body; undefined if the answer is not 200, or too long.
+   * @throws {UnavailableError} If the place is one that is not asked.
+   */
+  async read(
+    registry: string,
+    url: URL,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<Buffer | undefined> {
+    const { upstream, agent } = await this.#reach(registry);
+    const isSameKind = upstream.base.startsWith(url.protocol);
+    if (url.protocol !== "https:" && (url.protocol !== "http:" || !isSameKind)) {
+      throw new UnavailableError(`${registry} names ${url.origin}, which is not asked`);
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
+    const { request } = url.protocol === "https:" ? https : http;
+    const headers = { "Accept": "application/json", "User-Agent": `kagami/${VERSION}` };
+    const options = { headers, signal, agent: isSameKind ? agent : undefined };
+    request(url, options, (response) => {
+      const parts: Buffer[] = [];
+      let size = 0;
+      const giveUp = () => {
+        resolve(undefined);
+        response.destroy();
+      };
+      response.on("error", reject).on("close", () => resolve(undefined));
+      if (response.statusCode !== 200) return giveUp();
+      response.on("data", (part: Buffer) => {
+        size += part.length;
+        parts.push(part);
+        if (size > maxBytes) giveUp();
+      });
+      response.on("end", () => resolve(Buffer.concat(parts)));
+    }).on("error", reject).end();
+    return await promise;
   }
 
   async #reach(registry: string): Promise<Reached> {
@@ -167,16 +224,12 @@ interface SendOptions {
   readonly agent: http.Agent | undefined;
 }
 
-function send(url: URL, { method, headers, signal, agent }: SendOptions): Promise<Head> {
-  const { promise, resolve, reject } = Promise.withResolvers<Head>();
+function send(url: URL, { method, headers, signal, agent }: SendOptions): Promise<UpstreamHead> {
+  const { promise, resolve, reject } = Promise.withResolvers<UpstreamHead>();
   const { request } = url.protocol === "https:" ? https : http;
   const sent = request(url, { method, headers, signal, agent }, (response) => {
     const { statusCode = 0, headersDistinct } = response;
-    const head = {
-      status: statusCode,
-      challenges: headersDistinct["www-authenticate"] ?? [],
-      location: headersDistinct["location"]?.[0],
-    };
+    const head = { status: statusCode, headers: headersDistinct };
     // With the end of the answer the connection is free for the next question; a body that nobody reads would hold it.
     response.on("error", () => resolve(head)).on("close", () => resolve(head));
     if (method === "HEAD") response.resume();
@@ -187,12 +240,14 @@ function send(url: URL, { method, headers, signal, agent }: SendOptions): Promis
   return promise;
 }
 
-function redirectOf({ status, location }: Head, from: URL): URL | undefined {
+function redirectOf({ status, headers }: UpstreamHead, from: URL): URL | undefined {
+  const location = headers["location"]?.[0];
   if (status < 300 || status >= 400 || status === 304 || location === undefined) return undefined;
   return new URL(location, from);
 }
 
-function answerOf({ status, challenges }: Head): UpstreamAnswer {
+function answerOf({ status, headers }: UpstreamHead): UpstreamAnswer {
+  const challenges = headers["www-authenticate"] ?? [];
   if (status >= 200 && status < 300) return { result: "granted" };
   if (UNAVAILABLE.includes(status)) return { result: "unreachable" };
   const challenge = status === 401 ? chooseChallenge(challenges) : undefined;

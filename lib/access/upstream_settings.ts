@@ -5,6 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { rootCertificates } from "node:tls";
+import { ALL_REGISTRIES } from "../config/value_parsers.ts";
 import { parseUpstreamServer, upstreamUrl } from "../hosts/hosts_file.ts";
 import { BACKUP, folderNames, readExisting } from "../hosts/mirror_configuration.ts";
 import { lstatOrUndefined } from "../hosts/file_tree.ts";
@@ -70,6 +71,23 @@ export class UpstreamSettings {
     const upstream = known?.text === text ? known.upstream : read;
     this.#known.set(registry, { upstream, text, until: this.#now() + SETTINGS_TTL_MS });
     return upstream;
+  }
+
+  /**
+   * Whether the operator's files name a registry, other than by telling what holds for all.
+   *
+   * @param registry Its host, with its port if it has one.
+   * @returns True if it has a folder of its own.
+   */
+  async names(registry: string): Promise<boolean> {
+    const { configPath } = this.#options;
+    for (const root of [configPath, `${configPath}/${BACKUP}`]) {
+      for (const name of folderNames(registry)) {
+        if (name === ALL_REGISTRIES) continue;
+        if (await lstatOrUndefined(`${root}/${name}`) !== undefined) return true;
+      }
+    }
+    return false;
   }
 
   async #read(registry: string): Promise<Upstream> {

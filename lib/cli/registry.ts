@@ -45,7 +45,7 @@ import { Debugging } from "./debugging.ts";
 import { localGate, peerChannels, peerTransferStatus, servePeers } from "./peer_transfers.ts";
 import { createAccessGate } from "./access.ts";
 import type { Revoke } from "./permissions.ts";
-import { createSharing } from "./sharing.ts";
+import { createSharing, createTagDesk } from "./sharing.ts";
 import { createServiceMetrics } from "./service_metrics.ts";
 
 /** What the process lends the mirror. */
@@ -137,8 +137,14 @@ export async function runRegistry(
     events: debugging?.mirrorEvents(events.mirrorEvents) ?? events.mirrorEvents,
     ...traced,
   });
+  const tags = config.tagResolution && stack.use(createTagDesk(config.tagResolution, {
+    filter,
+    privateRegistries: config.access?.registries ?? [],
+    log,
+    events: events.tagEvents,
+  })).desk;
   const sharing = config.sharesInProgress
-    ? createSharing(store, router.messenger, log, events.shareEvents)
+    ? createSharing(store, router.messenger, log, { ...events, ...(tags && { tags }) })
     : undefined;
   await sharing?.serve();
   // Open as long as the process: what it does for a transfer may end after everything else.

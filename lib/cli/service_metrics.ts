@@ -9,6 +9,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import { ClientGoneError } from "../registry/send_body.ts";
 import type { ShareEvents } from "../share/participant.ts";
+import type { TagEvents } from "../share/tag_desk.ts";
 import type { AdvertisedCounts } from "../sync/sync.ts";
 import type { MirrorEvents } from "../transfer/mirror_events.ts";
 
@@ -27,6 +28,7 @@ export interface ServiceMetrics {
   readonly observer: ExchangeObserver;
   readonly mirrorEvents: MirrorEvents;
   readonly shareEvents: ShareEvents;
+  readonly tagEvents: TagEvents;
   readonly gateEvents: GateEvents;
   /** A peer answered. */
   answered(transport: Transport): void;
@@ -105,6 +107,10 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       fetching: () => counters.shareFetches.inc(),
       abandoned: () => counters.shareAbandoned.inc(),
       waited: (seconds) => histograms.shareWait.observe(seconds),
+    },
+    tagEvents: {
+      asked: () => counters.shareTagQuestions.inc(),
+      answered: () => counters.shareTagAnswers.inc(),
     },
     gateEvents: {
       admitted: (transport) => counters.peerRequests.inc({ direction: "received", transport }),

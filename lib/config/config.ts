@@ -80,6 +80,13 @@ export interface AccessConfig {
   readonly configPath: string;
 }
 
+/** How upstream is asked what tags stand for. */
+export interface TagResolutionConfig {
+  /** Registries that are asked, besides those that have a folder in containerd's `config_path`. */
+  readonly registries: readonly MirroredRegistry[];
+  readonly configPath: string;
+}
+
 /** Configuration of `registry`. */
 export interface RegistryConfig {
   readonly logLevel: LogLevel;
@@ -102,6 +109,8 @@ export interface RegistryConfig {
   readonly downloads: TransferConfig;
   /** Whether downloads in progress are shared. */
   readonly sharesInProgress: boolean;
+  /** How upstream is asked about tags for many nodes; undefined if it is not. */
+  readonly tagResolution?: TagResolutionConfig;
   readonly peers: PeerConfig;
   readonly zone?: string;
   readonly debugWebEnabled: boolean;
@@ -337,6 +346,14 @@ function registryConfig(values: RegistryValues): RegistryConfig {
       bytesPerSecond: values.mirrorDownloadRate!,
     },
     sharesInProgress: values.shareInProgress!,
+    ...(values.shareInProgress! && values.shareTagResolution!
+      ? {
+        tagResolution: {
+          registries: values.mirroredRegistries.filter(({ url }) => url !== undefined),
+          configPath: values.configPath!,
+        },
+      }
+      : {}),
     peers: peerConfig(values),
     ...(nodeZone === undefined ? {} : { zone: nodeZone }),
     debugWebEnabled: values.debugWebEnabled!,

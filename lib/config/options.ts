@@ -185,7 +185,8 @@ export const REGISTRY_OPTIONS = {
   ),
   configPath: {
     ...CONFIG_PATH,
-    help: "Directory of the mirror configuration, which tells where private registries are.",
+    help:
+      "Directory of the mirror configuration, which tells where registries are that the mirror asks itself.",
   },
   mirrorResolveTimeout: option(
     "mirror-resolve-timeout",
@@ -228,6 +229,12 @@ export const REGISTRY_OPTIONS = {
     boolean,
     "true",
     "Whether nodes that want the same content at the same time get it from one of them while it downloads.",
+  ),
+  shareTagResolution: option(
+    "share-tag-resolution",
+    boolean,
+    "false",
+    "Whether one mirror asks upstream, without credentials, what a tag stands for that many nodes pull at once. Needs --share-in-progress, and a way from the mirrors to the registries; set it on all nodes.",
   ),
   peerTls: option(
     "peer-tls",

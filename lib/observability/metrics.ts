@@ -144,6 +144,19 @@ const DEFINITIONS = {
     help: "Contents that this node passed on to another one while it was getting them itself.",
     labels: [],
   },
+  shareTagQuestions: {
+    name: "kagami_share_tag_questions_total",
+    type: "counter",
+    help: "Tags that this node asked upstream about, on behalf of all who pulled them.",
+    labels: [],
+  },
+  shareTagAnswers: {
+    name: "kagami_share_tag_answers_total",
+    type: "counter",
+    help:
+      "Answers that this node gave about tags, to itself and to others, from what upstream said.",
+    labels: [],
+  },
   shareWait: {
     name: "kagami_share_wait_seconds",
     type: "histogram",

@@ -29,6 +29,13 @@ export interface Reference {
   readonly digest?: Digest;
 }
 
+/** A reference by tag alone. */
+export interface TagReference {
+  readonly registry: string;
+  readonly repository: string;
+  readonly tag: string;
+}
+
 /**
  * @param text A repository name without registry.
  * @returns True if the distribution specification allows it.

@@ -9,10 +9,12 @@ import type { Digest } from "../oci/digest.ts";
 import type { DigestPath, DistributionPath } from "../oci/distribution.ts";
 import { isManifestMediaType, OCTET_STREAM } from "../oci/media_types.ts";
 import type { Tracing } from "../observability/tracing.ts";
+import type { TagReference } from "../oci/reference.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
 import type { ByteRange, ContentReader, Descriptor, Store } from "../store/store.ts";
 import type { Mirror } from "../transfer/mirror.ts";
 import { GROWING_HEADER } from "../transfer/peer_client.ts";
+import { type Credentials, isAuthorized } from "./basic_auth.ts";
 import { arrival } from "./growing.ts";
 import type { RegistryRequest } from "./messages.ts";
 import { canonicalRange, parseRange } from "./range.ts";
@@ -29,6 +31,14 @@ export interface Sharing {
    * @returns Where to get it from; undefined if it is to come from upstream.
    */
   join(key: string, offset: number, signal: AbortSignal): Promise<PeerSource | undefined>;
+  /**
+   * Finds out what a tag stands for that nobody has.
+   *
+   * @param tag The tag.
+   * @param signal Ends the question.
+   * @returns What upstream says to anybody; undefined if containerd is to ask itself.
+   */
+  resolve(tag: TagReference, signal: AbortSignal): Promise<Descriptor | undefined>;
   /** How this node stands with a content; undefined if it does nothing about it. */
   state(key: string): "fetching" | "following" | "failed" | undefined;
 }
@@ -59,6 +69,8 @@ export interface ContentFinderOptions {
   readonly mirror: Mirror;
   /** Left out if downloads in progress are not shared. */
   readonly sharing?: Sharing;
+  /** Of the cluster; left out if clients need none. */
+  readonly credentials?: Credentials;
   /** Left out if no content is private. */
   readonly access?: AccessGate;
   /** Left out where traces are off. */
@@ -156,9 +168,44 @@ export class ContentFinder {
     try {
       return await this.#fromPeers(request, path);
     } catch (error) {
-      const source = error instanceof NotFoundError ? await this.#join(request, path) : undefined;
+      if (!(error instanceof NotFoundError)) throw error;
+      const descriptor = await this.#resolve(request, path);
+      if (descriptor !== undefined) return await this.#resolved(request, path, descriptor);
+      const source = await this.#join(request, path);
       if (source === undefined) throw error;
       return await this.#fromPeers(request, path, source);
+    }
+  }
+
+  /** What a tag stands for that no node has. Upstream is asked as anybody, so not on behalf of somebody. */
+  async #resolve(
+    request: RegistryRequest,
+    path: DistributionPath,
+  ): Promise<Descriptor | undefined> {
+    const { sharing, access, credentials } = this.#options;
+    const { registry, repository, tag, digest } = path;
+    if (sharing === undefined || tag === undefined || digest !== undefined) return undefined;
+    const authorization = request.header("authorization");
+    const isAnybody = authorization === undefined ||
+      (credentials !== undefined && isAuthorized(authorization, credentials));
+    if (!isAnybody || access?.covers(path)) return undefined;
+    return await sharing.resolve({ registry, repository, tag }, request.signal);
+  }
+
+  async #resolved(
+    request: RegistryRequest,
+    path: DistributionPath,
+    descriptor: Descriptor,
+  ): Promise<Content> {
+    const { digest } = descriptor;
+    if (!wantsBody(request, digest)) return { descriptor, source: "upstream" };
+    const { kind, registry, repository } = path;
+    const byDigest = { kind, registry, repository, digest, key: digest };
+    try {
+      return await this.local(request, byDigest);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      return await this.mirrored(request, byDigest);
     }
   }
 

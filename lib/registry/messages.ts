@@ -7,7 +7,7 @@ import type { DistributionPath } from "../oci/distribution.ts";
 import type { ContentReader } from "../store/store.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
 
-/** Header that tells where the content came from: `local`, or `peer <host:port>`. */
+/** Header that tells where the content came from: `local`, `peer <host:port>`, or `upstream` for what a tag stands for. */
 export const SOURCE_HEADER = "X-Kagami-Source";
 
 /** Header of `/readyz` that tells which node answers: its identity in the router's network. */

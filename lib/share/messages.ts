@@ -7,7 +7,11 @@
  */
 import { isIP } from "node:net";
 import { isDigest } from "../oci/digest.ts";
+import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
+import { isManifestMediaType } from "../oci/media_types.ts";
+import { isRegistry, isRepository, isTag, type TagReference } from "../oci/reference.ts";
 import type { Peer } from "../routing/router.ts";
+import type { Descriptor } from "../store/store.ts";
 
 /** Most entries of a report. */
 export const MAX_REPORT_ENTRIES = 64;
@@ -45,6 +49,16 @@ export interface Want {
 export interface Look {
   readonly type: "look";
   readonly key: string;
+}
+
+/** A node wants to know what a tag stands for that nobody has. */
+export interface Resolve extends TagReference {
+  readonly type: "resolve";
+}
+
+/** Answer to a {@linkcode Resolve}: what upstream says; nothing if it was not asked, or does not say. */
+export interface Resolution {
+  readonly descriptor?: Descriptor;
 }
 
 /** A content that a node is getting. */
@@ -90,7 +104,7 @@ export type Instruction =
  * @param value JSON from a peer.
  * @returns The question; undefined if it is none.
  */
-export function parseQuestion(value: unknown): Want | Report | Look | undefined {
+export function parseQuestion(value: unknown): Want | Report | Look | Resolve | undefined {
   if (!isRecord(value)) return undefined;
   const { type, key, offset, fetching, broken, hops, entries } = value;
   if (type === "report") {
@@ -101,9 +115,17 @@ export function parseQuestion(value: unknown): Want | Report | Look | undefined 
       : { type, entries: checked.filter((entry) => entry !== undefined) };
   }
   if (type === "look") return isKey(key) ? { type, key } : undefined;
+  if (type === "resolve") return parseResolve(value);
   if (type !== "want" || !isKey(key) || !isCount(offset) || !isCount(fetching)) return undefined;
   if (!isCount(hops) || (broken !== undefined && !isId(broken))) return undefined;
   return { type, key, offset, fetching, hops, ...(broken === undefined ? {} : { broken }) };
+}
+
+function parseResolve({ registry, repository, tag }: Record<string, unknown>): Resolve | undefined {
+  if (typeof registry !== "string" || !isRegistry(registry)) return undefined;
+  if (typeof repository !== "string" || !isRepository(repository)) return undefined;
+  if (typeof tag !== "string" || !isTag(tag)) return undefined;
+  return { type: "resolve", registry, repository, tag };
 }
 
 function parseEntry(value: unknown): ReportEntry | undefined {
@@ -146,6 +168,24 @@ export function parseDownloads(value: unknown): Download[] | undefined {
   if (!Array.isArray(downloads) || downloads.length > MAX_TOLD_DOWNLOADS) return undefined;
   const checked = downloads.map(parseDownload);
   return checked.includes(undefined) ? undefined : checked.filter((one) => one !== undefined);
+}
+
+/**
+ * Checks the answer to a {@linkcode Resolve}.
+ *
+ * @param value JSON from a peer.
+ * @returns What the tag stands for, if the coordinator knows; undefined if it is no such answer.
+ */
+export function parseResolution(value: unknown): Resolution | undefined {
+  if (!isRecord(value)) return undefined;
+  const { descriptor } = value;
+  if (descriptor === undefined) return {};
+  if (!isRecord(descriptor)) return undefined;
+  const { digest, mediaType, size } = descriptor;
+  if (typeof digest !== "string" || !isDigest(digest)) return undefined;
+  if (typeof mediaType !== "string" || !isManifestMediaType(mediaType)) return undefined;
+  if (!isCount(size) || size > MAX_MANIFEST_SIZE) return undefined;
+  return { descriptor: { digest, mediaType, size } };
 }
 
 function parseDownload(value: unknown): Download | undefined {

@@ -8,20 +8,24 @@
  */
 import { PeerError } from "../errors.ts";
 import type { Logger } from "../observability/logger.ts";
+import type { TagReference } from "../oci/reference.ts";
 import type { Messenger } from "../routing/messenger.ts";
 import type { PeerSource } from "../routing/peer_source.ts";
 import type { Peer } from "../routing/router.ts";
 import type { Sleep } from "../sleep.ts";
+import type { Descriptor } from "../store/store.ts";
 import { type Coordinator, FETCH_STALL, FETCH_START_MS } from "./coordinator.ts";
 import {
   type Download,
   type Instruction,
   parseQuestion,
   type ReportEntry,
+  type Resolution,
   type ShareState,
   type Want,
 } from "./messages.ts";
 import { MAX_HOPS, Questions } from "./questions.ts";
+import type { TagDesk } from "./tag_desk.ts";
 
 /** How often a node reports while it has something under way, in milliseconds. */
 export const REPORT_MS = 1000;
@@ -74,6 +78,8 @@ export interface ParticipantOptions {
   readonly messenger: Messenger;
   /** Decides about the keys that are this node's. */
   readonly coordinator: Coordinator;
+  /** Asks upstream about tags that are this node's; left out where tags are not shared. */
+  readonly tags?: TagDesk;
   /** The downloads of this node's containerd. */
   readonly progress: () => Promise<readonly Progress[]>;
   /** Whether this node has a content. */
@@ -157,6 +163,19 @@ export class Participant {
    */
   look(key: string, signal: AbortSignal): Promise<Download[]> {
     return this.#questions.look(key, signal);
+  }
+
+  /**
+   * Finds out what a tag stands for that nobody has.
+   *
+   * @param tag The tag.
+   * @param signal Ends the question.
+   * @returns What upstream says; undefined if this node is to leave the question to its containerd.
+   */
+  async resolve(tag: TagReference, signal: AbortSignal): Promise<Descriptor | undefined> {
+    const { tags, messenger } = this.#options;
+    if (tags === undefined || messenger.neighbours().length === 0) return undefined;
+    return await this.#questions.resolve(tag, signal);
   }
 
   /** Answers other nodes from now on. */
@@ -326,6 +345,10 @@ export class Participant {
     if (question === undefined) throw new PeerError("question makes no sense");
     const { coordinator } = this.#options;
     if (question.type === "look") return { downloads: coordinator.downloads(question.key) };
+    if (question.type === "resolve") {
+      const descriptor = await this.#options.tags?.resolve(question);
+      return (descriptor === undefined ? {} : { descriptor }) satisfies Resolution;
+    }
     if (question.type === "report") {
       coordinator.report(from, question);
       return { do: "go on" };

@@ -4,10 +4,12 @@
  * @module
  */
 import { abortable } from "../abortable.ts";
+import { referenceKey, type TagReference } from "../oci/reference.ts";
 import { closest, compareDistance } from "../routing/libp2p/keyspace.ts";
 import type { Messenger } from "../routing/messenger.ts";
 import type { Peer } from "../routing/router.ts";
 import type { Sleep } from "../sleep.ts";
+import type { Descriptor } from "../store/store.ts";
 import type { Coordinator } from "./coordinator.ts";
 import {
   type Download,
@@ -16,10 +18,13 @@ import {
   MAX_REPORT_ENTRIES,
   parseDownloads,
   parseInstruction,
+  parseResolution,
   type Report,
   type ReportEntry,
+  type Resolve,
   type Want,
 } from "./messages.ts";
+import type { TagDesk } from "./tag_desk.ts";
 
 /**
  * Longest wait of one node's answer, in milliseconds. One that is gone is known as such much sooner, by its connection; one
@@ -29,6 +34,9 @@ export const ASK_MS = 2000;
 
 /** Longest wait until it is clear what is to be done, whoever is asked, in milliseconds. */
 export const DECISION_MS = 3000;
+
+/** Longest wait for what a tag stands for, whoever is asked, in milliseconds. */
+export const TAG_WAIT_MS = 2000;
 
 /** Coordinators that are asked when one does not answer. */
 export const MAX_COORDINATORS = 2;
@@ -47,6 +55,8 @@ export interface QuestionsOptions {
   readonly messenger: Messenger;
   /** Decides about the keys that are this node's. */
   readonly coordinator: Coordinator;
+  /** Asks upstream about tags that are this node's; left out where tags are not shared. */
+  readonly tags?: TagDesk;
   /** Monotonic clock in milliseconds. */
   readonly now: () => number;
   readonly sleep: Sleep;
@@ -108,6 +118,29 @@ export class Questions {
   }
 
   /**
+   * Finds out what a tag stands for that no node has. Who does not answer is not taken for silent: nodes of an older
+   * version know no such question, and decide about contents all the same.
+   *
+   * @param tag The tag.
+   * @param signal Ends it.
+   * @returns What upstream said to a coordinator of the tag; undefined if none knows.
+   */
+  async resolve(tag: TagReference, signal: AbortSignal): Promise<Descriptor | undefined> {
+    const { messenger, tags } = this.#options;
+    const { registry, repository, tag: name } = tag;
+    const question: Resolve = { type: "resolve", registry, repository, tag: name };
+    return await this.#within(TAG_WAIT_MS, signal, async (bounded) => {
+      for (const id of this.coordinators(referenceKey(tag))) {
+        if (bounded.aborted) break;
+        if (id === messenger.self.id) return await tags?.resolve(tag);
+        const resolution = parseResolution(await this.#question(id, question, bounded));
+        if (resolution !== undefined) return resolution.descriptor;
+      }
+      return undefined;
+    });
+  }
+
+  /**
    * Tells a coordinator how this node stands with contents.
    *
    * @param id The coordinator.
@@ -125,7 +158,7 @@ export class Questions {
   }
 
   /**
-   * @param key Digest of a content.
+   * @param key Digest of a content, or the full reference of a tag.
    * @returns Who decides about it, best first.
    */
   coordinators(key: string): string[] {

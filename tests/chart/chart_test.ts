@@ -71,6 +71,21 @@ test("with private registries containerd asks its own node's mirror alone", asyn
   }
 });
 
+test("where tags are resolved together the mirror reads where registries are, and else does not", async () => {
+  const kagami = { shareTagResolution: true, containerdRegistryConfigPath: "/etc/certs.d" };
+  const objects = await theHelm().objects({ kagami });
+  const registry = container(objects, "registry");
+  const command = commandOf(registry);
+  assert(command.name === "registry");
+  assert.equal(command.config.tagResolution?.configPath, "/etc/certs.d");
+  const mount = registry.volumeMounts?.find(({ mountPath }) => mountPath === "/etc/certs.d");
+  assert.equal(mount?.readOnly, true);
+  const others = await theHelm().objects({});
+  assert.equal(registryOf(others).tagResolution, undefined);
+  const mounts = container(others, "registry").volumeMounts ?? [];
+  assert(mounts.every(({ name }) => name !== "containerd-config"));
+});
+
 test("mirrors find each other by the headless service, ready or not", async () => {
   const objects = await theHelm().objects({}, { namespace: "images" });
   const domain = "kagami-bootstrap.images.svc.cluster.local.";

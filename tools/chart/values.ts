@@ -307,6 +307,10 @@ export const VALUES: Section = {
       REGISTRY_OPTIONS.shareInProgress.default === "true",
       REGISTRY_OPTIONS.shareInProgress.help,
     ),
+    shareTagResolution: flag(
+      REGISTRY_OPTIONS.shareTagResolution.default === "true",
+      REGISTRY_OPTIONS.shareTagResolution.help,
+    ),
     peerTls: choice(
       ["never", "preferred", "required"],
       REGISTRY_OPTIONS.peerTls.default,

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
-import * as http from "node:http";
-import * as https from "node:https";
-import type { AddressInfo } from "node:net";
 import { MAX_REDIRECTS, UpstreamClient } from "../../../lib/access/upstream_client.ts";
 import type { Upstream } from "../../../lib/access/upstream_settings.ts";
 import { silentLogger } from "../../../lib/observability/logger.ts";
 import { recordingLog } from "../cli/recording_log.ts";
-import { AUTHORITY, OTHER_AUTHORITY, SERVER } from "../support/tls_certificates.ts";
+import { AUTHORITY, OTHER_AUTHORITY } from "../support/tls_certificates.ts";
+import { answering, TestRegistry } from "./test_registry.ts";
 
 const QUESTION = {
   registry: "registry.test",
@@ -14,36 +12,6 @@ const QUESTION = {
   path: "manifests/v1",
   authorization: "Basic c2VjcmV0",
 };
-
-/** A registry that answers as a test says. */
-class TestRegistry implements AsyncDisposable {
-  readonly requests: http.IncomingMessage[] = [];
-  readonly #server: http.Server;
-
-  private constructor(handle: http.RequestListener, isTls: boolean) {
-    const listener: http.RequestListener = (request, response) => {
-      this.requests.push(request);
-      handle(request, response);
-    };
-    this.#server = isTls ? https.createServer(SERVER, listener) : http.createServer(listener);
-  }
-
-  static async start(handle: http.RequestListener, isTls = false): Promise<TestRegistry> {
-    const registry = new TestRegistry(handle, isTls);
-    await new Promise<void>((resolve) => registry.#server.listen(0, "127.0.0.1", resolve));
-    return registry;
-  }
-
-  get authority(): string {
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#server.closeAllConnections();
-    await closed;
-  }
-}
 
 function clientOf(upstream: Upstream, timeoutMs = 20_000): UpstreamClient & Disposable {
   const settings = () => Promise.resolve(upstream);
@@ -53,10 +21,6 @@ function clientOf(upstream: Upstream, timeoutMs = 20_000): UpstreamClient & Disp
 
 function at(registry: TestRegistry): Upstream {
   return { base: `http://${registry.authority}/v2`, skipsVerification: false };
-}
-
-function answering(status: number, headers: http.OutgoingHttpHeaders = {}): http.RequestListener {
-  return (_request, response) => void response.writeHead(status, headers).end();
 }
 
 Deno.test("UpstreamClient asks by HEAD with the client's credentials, on a connection that is kept", async () => {

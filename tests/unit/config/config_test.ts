@@ -239,6 +239,18 @@ Deno.test("parseCommand() reads what is private, if anything is", () => {
   assert.equal(registry(options).access?.opensWhenUnreachable, true);
 });
 
+Deno.test("parseCommand() reads which registries are asked about tags, if downloads are shared", () => {
+  const option = "--share-tag-resolution=true";
+  const configPath = "/etc/containerd/certs.d";
+  assert.deepEqual(registry([option]).tagResolution, { registries: [], configPath });
+  const listed = ["--mirrored-registries", "http://registry.test:5000", "_default"];
+  assert.deepEqual(registry([option, ...listed]).tagResolution, {
+    registries: [{ host: "registry.test:5000", url: "http://registry.test:5000" }],
+    configPath,
+  });
+  assert.equal(registry([option, "--share-in-progress=false"]).tagResolution, undefined);
+});
+
 Deno.test("parseCommand() fills in all defaults of configuration", () => {
   assert.deepEqual(configuration(["--mirror-targets", "http://127.0.0.1:5000"]), {
     logLevel: "INFO",

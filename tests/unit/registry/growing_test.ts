@@ -70,7 +70,12 @@ function sourceOf(peers: readonly Peer[], log: string[]): PeerSource {
 }
 
 function sharing(parts: Partial<Sharing> = {}): Sharing {
-  return { join: () => Promise.resolve(undefined), state: () => undefined, ...parts };
+  return {
+    join: () => Promise.resolve(undefined),
+    resolve: () => Promise.resolve(undefined),
+    state: () => undefined,
+    ...parts,
+  };
 }
 
 Deno.test("arrival() waits until the content is there", async () => {

@@ -175,7 +175,11 @@ Deno.test("Registry holds content back that is on its way, except under a name t
       watch: () => {},
     },
   });
-  const sharing: Sharing = { join: () => Promise.resolve(undefined), state: () => "failed" };
+  const sharing: Sharing = {
+    join: () => Promise.resolve(undefined),
+    resolve: () => Promise.resolve(undefined),
+    state: () => "failed",
+  };
   await using fixture = await startNode({ store, sharing });
   const awaiting = { ...PEER, "X-Kagami-Growing": "true" };
   const target = `/v2/team/app/blobs/${digest}?ns=${REGISTRY}`;

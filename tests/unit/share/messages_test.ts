@@ -1,21 +1,32 @@
 import assert from "node:assert/strict";
+import { MAX_MANIFEST_SIZE } from "../../../lib/oci/manifest.ts";
+import { OCI_INDEX, OCTET_STREAM } from "../../../lib/oci/media_types.ts";
 import {
   MAX_REPORT_ENTRIES,
   MAX_TOLD_DOWNLOADS,
   parseDownloads,
   parseInstruction,
   parseQuestion,
+  parseResolution,
 } from "../../../lib/share/messages.ts";
 
 const KEY = `sha256:${"a".repeat(64)}`;
 const WANT = { type: "want", key: KEY, offset: 5, fetching: 1, hops: 0 };
 const ENTRY = { key: KEY, state: "following", offset: 7, parent: "p" };
+const RESOLVE = {
+  type: "resolve",
+  registry: "registry.test:5000",
+  repository: "team/app",
+  tag: "v1",
+};
+const DESCRIPTOR = { digest: KEY, mediaType: OCI_INDEX, size: 500 };
 const PEER = { id: "p", addresses: ["10.0.0.1", "fd00::1"], registryPort: 5000 };
 
 Deno.test("parseQuestion() takes what nodes send, and leaves unknown fields out", () => {
   assert.deepEqual(parseQuestion({ ...WANT, extra: 1 }), WANT);
   assert.deepEqual(parseQuestion({ ...WANT, broken: "p" }), { ...WANT, broken: "p" });
   assert.deepEqual(parseQuestion({ type: "look", key: KEY, extra: 1 }), { type: "look", key: KEY });
+  assert.deepEqual(parseQuestion({ ...RESOLVE, extra: 1 }), RESOLVE);
   const { parent: _parent, ...rest } = ENTRY;
   const report = { type: "report", entries: [ENTRY, { ...rest, state: "done", total: 9 }] };
   assert.deepEqual(parseQuestion(report), report);
@@ -29,6 +40,16 @@ Deno.test("parseQuestion() refuses all else", () => {
     {},
     { ...WANT, type: "other" },
     { type: "look" },
+    { ...RESOLVE, registry: "registry.test/team" },
+    { ...RESOLVE, registry: "user@registry.test" },
+    { ...RESOLVE, registry: ".." },
+    { ...RESOLVE, registry: undefined },
+    { ...RESOLVE, repository: "../app" },
+    { ...RESOLVE, repository: "app?a=b" },
+    { ...RESOLVE, repository: ["app"] },
+    { ...RESOLVE, tag: "v1/../../other" },
+    { ...RESOLVE, tag: KEY },
+    { ...RESOLVE, tag: 1 },
     { type: "look", key: "docker.io/library/nginx:1.27" },
     { ...WANT, key: "docker.io/library/nginx:1.27" },
     { ...WANT, offset: -1 },
@@ -87,4 +108,27 @@ Deno.test("parseDownloads() takes what coordinators tell, and refuses all else",
     { downloads: Array(MAX_TOLD_DOWNLOADS + 1).fill(download) },
   ];
   for (const value of wrong) assert.equal(parseDownloads(value), undefined, JSON.stringify(value));
+});
+
+Deno.test("parseResolution() takes what coordinators tell of a tag, and refuses all else", () => {
+  const { digest: _digest, ...rest } = DESCRIPTOR;
+  assert.deepEqual(parseResolution({ extra: 1 }), {});
+  assert.deepEqual(parseResolution({ descriptor: { ...DESCRIPTOR, extra: 1 } }), {
+    descriptor: DESCRIPTOR,
+  });
+  const wrong = [
+    undefined,
+    null,
+    "sha256",
+    { descriptor: null },
+    { descriptor: KEY },
+    { descriptor: rest },
+    { descriptor: { ...DESCRIPTOR, digest: "sha256:abc" } },
+    { descriptor: { ...DESCRIPTOR, mediaType: OCTET_STREAM } },
+    { descriptor: { ...DESCRIPTOR, mediaType: `${OCI_INDEX}\r\nX-Other: a` } },
+    { descriptor: { ...DESCRIPTOR, size: -1 } },
+    { descriptor: { ...DESCRIPTOR, size: "500" } },
+    { descriptor: { ...DESCRIPTOR, size: MAX_MANIFEST_SIZE + 1 } },
+  ];
+  for (const value of wrong) assert.equal(parseResolution(value), undefined, JSON.stringify(value));
 });
