@@ -1,6 +1,6 @@
 /**
- * How fast, and at what cost, content is served from the node's own store: Kagami (the real program) against
- * Go's `http.ServeContent`, and nginx where it is to be had. With SPEGEL_BIN set, also against
+ * How fast, and at what cost, content is served from the node's own store: Kagami (the real program), plainly and
+ * over TLS, against Go's `http.ServeContent`, and nginx where it is to be had. With SPEGEL_BIN set, also against
  * Spegel, both from a containerd. docs/benchmarks.md says what the figures mean.
  *
  *     deno task bench:serve [--rounds=5] [--large-mb=1000]
@@ -18,6 +18,7 @@ import {
   nginxServer,
   type RunningServer,
   startKagami,
+  startKagamiTls,
   type StartServer,
 } from "./support/http_servers.ts";
 import { LayoutWriter } from "./support/layout.ts";
@@ -89,6 +90,7 @@ async function measureServer(
       `-url=${url}`,
       `-streams=${streams}`,
       `-requests=${requests}`,
+      ...server.loadArguments ?? [],
     ];
     const [program, ...args] = server.command?.(...words) ?? words;
     return JSON.parse(await run(program, ...args));
@@ -144,6 +146,7 @@ function medianOf(
 async function servers(folder: string): Promise<Record<string, StartServer>> {
   const found: Record<string, StartServer> = {
     kagami: startKagami,
+    tls: startKagamiTls,
     go: goServer(await buildGo("serve_content", folder)),
   };
   const nginx = await isOnPath("nginx")
@@ -244,12 +247,13 @@ async function main(): Promise<void> {
   ]);
   const results = await alternate<string, Round>(rounds, Object.fromEntries(measured));
   tables(results);
-  const { kagami, go, nginx } = results;
+  const { kagami, tls, go, nginx } = results;
   const first = kagami!.map(({ firstServeSeconds }) => firstServeSeconds);
   sayFigures("serve", {
     ...ratios(kagami!, go!, ""),
     first_serve: medianOf(kagami!, ({ firstServeRatio }) => firstServeRatio),
     first_serve_s_per_gb: median(first) / (largeSize / GB),
+    ...ratios(tls!, kagami!, "tls_"),
     idle_rss_mib: medianOf(kagami!, ({ idleMib }) => idleMib),
     ...(nginx === undefined ? {} : ratios(nginx, go!, "nginx_")),
     ...await againstSpegel(load),

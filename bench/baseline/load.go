@@ -6,12 +6,15 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,7 +30,20 @@ func main() {
 	url := flag.String("url", "", "what to fetch")
 	streams := flag.Int("streams", 1, "connections, each with a stream of requests")
 	requests := flag.Int("requests", 1, "requests of each stream, one after the other")
+	certificate := flag.String("certificate", "", "file with the certificate of an https server")
+	name := flag.String("name", "", "name in that certificate")
+	header := flag.String("header", "", "a header, name:value")
 	flag.Parse()
+	settings := &tls.Config{ServerName: *name}
+	if *certificate != "" {
+		pem, err := os.ReadFile(*certificate)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		settings.RootCAs = x509.NewCertPool()
+		settings.RootCAs.AppendCertsFromPEM(pem)
+	}
 
 	var mutex sync.Mutex
 	var all sync.WaitGroup
@@ -38,7 +54,7 @@ func main() {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			own, err := stream(*url, *requests, start)
+			own, err := stream(*url, *requests, start, settings, *header)
 			mutex.Lock()
 			defer mutex.Unlock()
 			if err != nil {
@@ -60,13 +76,24 @@ func main() {
 	json.NewEncoder(os.Stdout).Encode(total)
 }
 
-func stream(url string, requests int, start time.Time) (result, error) {
+func stream(url string, requests int, start time.Time, settings *tls.Config, header string) (result, error) {
 	// A transport of its own makes a connection of its own.
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true, ReadBufferSize: 64 << 10}}
+	client := &http.Client{Transport: &http.Transport{
+		DisableCompression: true,
+		ReadBufferSize:     64 << 10,
+		TLSClientConfig:    settings.Clone(),
+	}}
 	buffer := make([]byte, 256<<10)
 	own := result{}
 	for range requests {
-		response, err := client.Get(url)
+		request, err := http.NewRequest("GET", url, nil)
+		if err != nil {
+			return own, err
+		}
+		if name, value, found := strings.Cut(header, ":"); found {
+			request.Header.Set(name, value)
+		}
+		response, err := client.Do(request)
 		if err != nil {
 			return own, err
 		}

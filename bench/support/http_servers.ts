@@ -3,6 +3,12 @@
  *
  * @module
  */
+import { PEER_NAME } from "../../lib/net/certificate.ts";
+import { createLogger } from "../../lib/observability/logger.ts";
+import { StaticBootstrapper } from "../../lib/routing/bootstrap/static.ts";
+import { createLibp2pRouter } from "../../lib/routing/libp2p/libp2p_router.ts";
+import type { TransferOffer } from "../../lib/routing/transfer_offer.ts";
+import { TOKEN_HEADER } from "../../lib/transfer/peer_client.ts";
 import { eventually, ManagedProcess } from "../../tests/integration/harness/process.ts";
 import type { LayoutWriter } from "./layout.ts";
 import { withChildren } from "./process_usage.ts";
@@ -13,6 +19,8 @@ import { freePort } from "./tools.ts";
 export interface RunningServer extends AsyncDisposable {
   /** Its processes. */
   readonly pids: readonly number[];
+  /** What the load generator needs besides the URL. */
+  readonly loadArguments?: readonly string[];
   /** URL of a content. */
   url(kind: "blobs" | "manifests", digest: string): string;
   /** Command line that runs a program where the server can be reached. Left out if that is anywhere. */
@@ -36,6 +44,55 @@ export async function startKagami(layout: LayoutWriter, folder: string): Promise
     url: (kind, digest) => service.contentUrl(kind, digest),
     [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
   };
+}
+
+/**
+ * Kagami, as a peer that fetches over TLS sees it.
+ *
+ * @param layout What it serves.
+ * @param folder Folder for its log and its certificate.
+ * @returns The server.
+ */
+export async function startKagamiTls(
+  layout: LayoutWriter,
+  folder: string,
+): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack();
+  const service = stack.use(await Service.start({ layout: layout.path, folder }));
+  const { port, certificate, token } = await offerOf(service.routerAddress);
+  await Deno.writeTextFile(`${folder}/certificate.pem`, certificate);
+  const owned = stack.move();
+  return {
+    pids: [service.pid],
+    loadArguments: [
+      `-certificate=${folder}/certificate.pem`,
+      `-name=${PEER_NAME}`,
+      `-header=${TOKEN_HEADER}:${token}`,
+    ],
+    url(kind, digest) {
+      const { pathname, search } = new URL(service.contentUrl(kind, digest));
+      return `https://127.0.0.1:${port}${pathname}${search}`;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Joins the cluster of a service for as long as it takes to ask it. */
+async function offerOf(address: string): Promise<TransferOffer> {
+  const router = await createLibp2pRouter({
+    listenAddr: { host: "127.0.0.1", port: 0 },
+    registryPort: 5000,
+    bootstrapper: new StaticBootstrapper([address]),
+    log: createLogger({ level: "ERROR" }),
+  });
+  try {
+    const peer = await eventually("the service is found", async () => (await router.peers())[0]);
+    const offer = await router.offers.ask(peer.id, AbortSignal.timeout(10_000));
+    if (offer === undefined) throw new Error("the service speaks no TLS");
+    return offer;
+  } finally {
+    await router.stop();
+  }
 }
 
 /**

@@ -59,6 +59,8 @@ export class Service implements AsyncDisposable {
       `--registry-addr=127.0.0.1:${registry}`,
       `--router-addr=${routerAddress}`,
       `--metrics-addr=127.0.0.1:${metrics}`,
+      // Peers are told which port it is.
+      "--peer-tls-addr=127.0.0.1:0",
       "--store=oci-layout",
       `--oci-layout-path=${layout}`,
       `--oci-layout-repository=${REPOSITORY}`,

@@ -51,7 +51,7 @@ export function createAccessGate(config: AccessConfig, parts: AccessParts): Open
   const origins = new Origins({ registries, sources: (digest) => store.sources(digest) });
   if (!knowsPeers) {
     log.warn("private content is not safe from whoever claims to be a peer", {
-      remedy: "set basic-auth credentials for the cluster, see docs/private-images.md",
+      remedy: "set a cluster secret or basic-auth credentials, see docs/private-images.md",
     });
   }
   const { opensWhenUnreachable } = config;

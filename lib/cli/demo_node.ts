@@ -79,6 +79,8 @@ export class DemoNode implements AsyncDisposable {
         `--registry-addr=${ip}:${ports.registry}`,
         `--router-addr=${ip}:${ports.router}`,
         `--metrics-addr=${ip}:${ports.metrics}`,
+        // Peers are told which port it is.
+        `--peer-tls-addr=${ip}:0`,
         "--store=oci-layout",
         `--oci-layout-path=${this.store.path}`,
         `--oci-layout-repository=${repository}`,

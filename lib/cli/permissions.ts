@@ -55,6 +55,7 @@ export const PERMISSIONS: Readonly<Record<CommandName, CommandPermissions>> = {
       "oci-layout-path",
       "data-dir",
       "basic-auth-dir",
+      "cluster-secret-path",
     ],
     // Deno wants the permission to write for connecting to a socket.
     write: ["containerd-sock", "data-dir"],
@@ -84,6 +85,7 @@ export const PERMISSIONS: Readonly<Record<CommandName, CommandPermissions>> = {
       "oci-layout-path",
       "data-dir",
       "basic-auth-dir",
+      "cluster-secret-path",
     ],
     write: ["containerd-sock"],
     sys: [],

@@ -29,7 +29,8 @@ import { HttpBootstrapper } from "../routing/bootstrap/http.ts";
 import { KubernetesBootstrapper } from "../routing/bootstrap/kubernetes.ts";
 import { createLeaseClient } from "../routing/bootstrap/lease_client.ts";
 import { StaticBootstrapper } from "../routing/bootstrap/static.ts";
-import { createLibp2pRouter } from "../routing/libp2p/libp2p_router.ts";
+import { loadMembershipKeys } from "../routing/libp2p/cluster_secret.ts";
+import { createLibp2pRouter, LIBP2P } from "../routing/libp2p/libp2p_router.ts";
 import { ContainerdStore } from "../store/containerd/containerd_store.ts";
 import { LayoutStore } from "../store/layout/layout_store.ts";
 import type { Store } from "../store/store.ts";
@@ -41,6 +42,7 @@ import { PeerBook } from "../transfer/peer_book.ts";
 import { PeerClient } from "../transfer/peer_client.ts";
 import { VERSION } from "../version.ts";
 import { Debugging } from "./debugging.ts";
+import { localGate, peerChannels, peerTransferStatus, servePeers } from "./peer_transfers.ts";
 import { createAccessGate } from "./access.ts";
 import type { Revoke } from "./permissions.ts";
 import { createSharing, createTagDesk } from "./sharing.ts";
@@ -77,7 +79,12 @@ export async function runRegistry(
   const credentials = await loadCredentials(config.basicAuthDir);
   const filter = createFilter(config);
   const metrics = createMetrics();
+  const { clusterSecretPath } = config.peers;
+  const membershipKeys = clusterSecretPath === undefined
+    ? undefined
+    : await loadMembershipKeys(clusterSecretPath);
 
+  const events = createServiceMetrics(metrics, LIBP2P);
   const router = await createLibp2pRouter({
     listenAddr: config.routerAddr,
     ...(config.routerWebsocketAddr === undefined
@@ -87,11 +94,12 @@ export async function runRegistry(
     ...(config.dataDir === undefined ? {} : { dataDir: config.dataDir }),
     ...(config.zone === undefined ? {} : { zone: config.zone }),
     shares: config.sharesInProgress,
+    ...(membershipKeys === undefined ? {} : { membershipKeys }),
+    onStranger: () => events.gateEvents.refused("secret"),
     bootstrapper: createBootstrapper(config.bootstrap, log),
     log,
   });
   stack.defer(() => router.stop());
-  const events = createServiceMetrics(metrics, router.name);
 
   const store = new VerifiedStore(createStore(config.store, log), {
     log,
@@ -104,10 +112,20 @@ export async function runRegistry(
   const uploads = new TransferLimits(config.uploads);
   const downloads = new TransferLimits(config.downloads);
   const pool = stack.use(new ConnectionPool());
+  const peers = {
+    config: config.peers,
+    offers: router.offers,
+    events: events.gateEvents,
+    log,
+    now: () => performance.now(),
+  };
+  const channels = peerChannels(peers);
   const mirror = new Mirror({
     router,
     client: new PeerClient({
       pool,
+      ...(channels === undefined ? {} : { channels }),
+      onAnswer: (transport) => events.answered(transport),
       ...traced,
       ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
     }),
@@ -136,30 +154,29 @@ export async function runRegistry(
   const access = config.access &&
     stack.use(createAccessGate(config.access, {
       store,
-      knowsPeers: credentials !== undefined,
+      knowsPeers: credentials !== undefined || clusterSecretPath !== undefined,
       log,
       onVerdict: (verdict) => events.proved(verdict),
     })).gate;
-  const server = new RegistryServer({
-    registry: new Registry({
-      store,
-      router,
-      mirror,
-      filter,
-      defaultRegistry: config.defaultRegistry,
-      uploads,
-      chunkList: (digest) => store.chunkList(digest),
-      ...(credentials === undefined ? {} : { credentials }),
-      ...(sharing === undefined ? {} : { sharing }),
-      ...(access === undefined ? {} : { access }),
-      ...traced,
-      log,
-    }),
-    log,
-    observer: activity,
-    sender: new BodySender({ libc }),
+  const registry = new Registry({
+    store,
+    router,
+    mirror,
+    filter,
+    defaultRegistry: config.defaultRegistry,
+    uploads,
+    chunkList: (digest) => store.chunkList(digest),
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(sharing === undefined ? {} : { sharing }),
+    ...(access === undefined ? {} : { access }),
     ...traced,
+    log,
   });
+  const serving = { log, observer: activity, ...traced };
+  const gate = localGate(peers, registry);
+  // The kernel sends files as they are: not for the port that speaks TLS.
+  const sender = new BodySender({ libc });
+  const server = new RegistryServer({ ...serving, registry: gate, sender });
   const syncing = new AbortController();
   const routes = debugging?.routes({
     version: VERSION,
@@ -170,6 +187,7 @@ export async function runRegistry(
     activity,
     uploads: () => transferStatus(uploads, config.uploads),
     downloads: () => transferStatus(downloads, config.downloads),
+    transfer: (known) => peerTransferStatus(config.peers, gate, channels, known),
     settings: nodeSettings(config),
     now: () => performance.now(),
   }, { mirror, filter, signal: syncing.signal });
@@ -177,6 +195,7 @@ export async function runRegistry(
   await metricsServer.listen(config.metricsAddr);
   stack.defer(() => metricsServer.close());
   const registryPort = await server.listen(config.registryAddr);
+  const peerServer = await servePeers(peers, { ...serving, registry });
 
   const onAdvertised = (counts: AdvertisedCounts) => {
     events.advertised(counts);
@@ -199,7 +218,7 @@ export async function runRegistry(
   log.info("running Kagami", { version: VERSION, registry: registryPort, store: store.name });
   await aborted(signal);
   log.info("stopping", { graceMs: config.shutdownGraceMs });
-  await server.close(config.shutdownGraceMs);
+  await Promise.all([server, peerServer].map((one) => one?.close(config.shutdownGraceMs)));
 }
 
 function transferStatus(limits: TransferLimits, config: TransferConfig): TransferStatus {
@@ -209,6 +228,7 @@ function transferStatus(limits: TransferLimits, config: TransferConfig): Transfe
 
 function nodeSettings(config: RegistryConfig): NodeSettings {
   const { store, dataDir, mirroredRegistries, registryFilters, defaultRegistry } = config;
+  const { clusterSecretPath } = config.peers;
   return {
     store: store.kind,
     registryPort: config.registryAddr.port,
@@ -218,6 +238,7 @@ function nodeSettings(config: RegistryConfig): NodeSettings {
       containerdContentPath: store.contentPath,
     }),
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(clusterSecretPath === undefined ? {} : { clusterSecretPath }),
     mirroredRegistries,
     registryFilters: registryFilters.map(({ source, flags }) => ({ source, flags })),
     defaultRegistry,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { GateEvents, Transport } from "../registry/gates.ts";
 import type { Verdict } from "../access/proofs.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
@@ -28,6 +29,9 @@ export interface ServiceMetrics {
   readonly mirrorEvents: MirrorEvents;
   readonly shareEvents: ShareEvents;
   readonly tagEvents: TagEvents;
+  readonly gateEvents: GateEvents;
+  /** A peer answered. */
+  answered(transport: Transport): void;
   /** It was found out whether somebody may have private content. */
   proved(verdict: Verdict): void;
   /** A stored content turned out to be corrupt. */
@@ -51,6 +55,7 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
     counters.servedBytes.inc({ source }, 0);
     counters.verificationFailures.inc({ source }, 0);
   }
+  for (const reason of ["secret", "token", "plain"]) counters.refusals.inc({ reason }, 0);
   const registries = new Set<string>();
   const registryLabel = (registry: string): string => {
     if (!registries.has(registry) && registries.size >= MAX_REGISTRY_LABELS) return OTHER;
@@ -107,6 +112,11 @@ export function createServiceMetrics(metrics: Metrics, router: string): ServiceM
       asked: () => counters.shareTagQuestions.inc(),
       answered: () => counters.shareTagAnswers.inc(),
     },
+    gateEvents: {
+      admitted: (transport) => counters.peerRequests.inc({ direction: "received", transport }),
+      refused: (reason) => counters.refusals.inc({ reason }),
+    },
+    answered: (transport) => counters.peerRequests.inc({ direction: "sent", transport }),
     proved: ({ result }) => counters.accessProofs.inc({ result }),
     corrupt: () => counters.verificationFailures.inc({ source: "local" }),
     advertised({ tags, images, contents }) {

@@ -5,6 +5,7 @@
  */
 import { ConfigError } from "../errors.ts";
 import type { ListenAddress } from "../net/listen.ts";
+import type { ClientRule } from "../net/local_clients.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import { toMultiaddr } from "../routing/bootstrap/static.ts";
 import { commandHelp, programHelp } from "./help.ts";
@@ -57,6 +58,19 @@ export interface TransferConfig {
   readonly bytesPerSecond: number;
 }
 
+/** Whether content travels between nodes over TLS: never, to and from nodes that can, or always. */
+export type PeerTls = "never" | "preferred" | "required";
+
+/** How nodes of the cluster deal with one another. */
+export interface PeerConfig {
+  readonly tls: PeerTls;
+  readonly tlsAddr: ListenAddress;
+  /** Addresses of this node's containerd, besides the machine's own. */
+  readonly localClients: readonly ClientRule[];
+  /** File with the secret that makes a node a member. */
+  readonly clusterSecretPath?: string;
+}
+
 /** What is private, and how it is found out who may have it. */
 export interface AccessConfig {
   readonly registries: readonly PrivateRegistry[];
@@ -97,6 +111,7 @@ export interface RegistryConfig {
   readonly sharesInProgress: boolean;
   /** How upstream is asked about tags for many nodes; undefined if it is not. */
   readonly tagResolution?: TagResolutionConfig;
+  readonly peers: PeerConfig;
   readonly zone?: string;
   readonly debugWebEnabled: boolean;
   readonly shutdownGraceMs: number;
@@ -145,6 +160,7 @@ export interface DoctorSettings {
   readonly containerdContentPath: string;
   readonly ociLayoutPath?: string;
   readonly dataDir?: string;
+  readonly clusterSecretPath?: string;
   /** Hosts, with port where they have one; none for all registries. */
   readonly mirroredRegistries: readonly string[];
   readonly registryFilters: readonly RegExp[];
@@ -338,11 +354,29 @@ function registryConfig(values: RegistryValues): RegistryConfig {
         },
       }
       : {}),
+    peers: peerConfig(values),
     ...(nodeZone === undefined ? {} : { zone: nodeZone }),
     debugWebEnabled: values.debugWebEnabled!,
     shutdownGraceMs: values.shutdownGracePeriod!,
     basicAuthDir: values.basicAuthDir!,
     bootstrap: bootstrapConfig(values),
+  };
+}
+
+function peerConfig(values: RegistryValues): PeerConfig {
+  const { clusterSecretPath } = values;
+  const isClosed = clusterSecretPath !== undefined;
+  if (isClosed && values.peerTls === "never") {
+    throw new ConfigError(
+      `${label(REGISTRY_OPTIONS.peerTls)} cannot be never with ` +
+        `--${REGISTRY_OPTIONS.clusterSecretPath.flag}: content would be for everybody all the same`,
+    );
+  }
+  return {
+    tls: isClosed ? "required" : values.peerTls!,
+    tlsAddr: values.peerTlsAddr!,
+    localClients: values.localClients,
+    ...(isClosed ? { clusterSecretPath } : {}),
   };
 }
 
@@ -359,7 +393,7 @@ function doctorConfig(
   values: ValuesOf<typeof DOCTOR_OPTIONS & typeof COMMON_OPTIONS>,
   given: ReadonlySet<string>,
 ): DoctorConfig {
-  const { image, ociLayoutPath, dataDir } = values;
+  const { image, ociLayoutPath, dataDir, clusterSecretPath } = values;
   return {
     logLevel: values.logLevel!,
     ...(image === undefined ? {} : { image }),
@@ -375,6 +409,7 @@ function doctorConfig(
       containerdContentPath: values.containerdContentPath!,
       ...(ociLayoutPath === undefined ? {} : { ociLayoutPath }),
       ...(dataDir === undefined ? {} : { dataDir }),
+      ...(clusterSecretPath === undefined ? {} : { clusterSecretPath }),
       mirroredRegistries: registryHosts(values.mirroredRegistries),
       registryFilters: values.registryFilters,
       defaultRegistry: values.defaultRegistry!,

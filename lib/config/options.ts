@@ -8,6 +8,7 @@ import {
   anyText,
   boolean,
   byteRate,
+  clientRule,
   duration,
   endpoint,
   goRegExp,
@@ -91,6 +92,13 @@ const DATA_DIR = option(
   anyText,
   "",
   "Directory that keeps the identity of the node; empty for a new one at every start.",
+);
+
+const CLUSTER_SECRET_PATH = option(
+  "cluster-secret-path",
+  anyText,
+  "",
+  "File with the secret of the cluster, one a line while it is rotated: only nodes that have it take part. Empty for none.",
 );
 
 /** Options of all commands. */
@@ -228,6 +236,19 @@ export const REGISTRY_OPTIONS = {
     "false",
     "Whether one mirror asks upstream, without credentials, what a tag stands for that many nodes pull at once. Needs --share-in-progress, and a way from the mirrors to the registries; set it on all nodes.",
   ),
+  peerTls: option(
+    "peer-tls",
+    oneOf("never", "preferred", "required"),
+    "preferred",
+    "Whether content travels between nodes over TLS: never, to and from nodes that can, or always. With a cluster secret always.",
+  ),
+  peerTlsAddr: option("peer-tls-addr", listenAddress, ":5003", "Address for peers over TLS."),
+  localClients: list(
+    "local-clients",
+    clientRule,
+    "Addresses, besides the machine's own, that this node's containerd comes from, where TLS is required; gateway for the first address of the pod's network.",
+  ),
+  clusterSecretPath: CLUSTER_SECRET_PATH,
   nodeZone: option(
     "node-zone",
     anyText,
@@ -324,6 +345,7 @@ export const DOCTOR_OPTIONS = {
   registryFilters: REGISTRY_OPTIONS.registryFilters,
   defaultRegistry: REGISTRY_OPTIONS.defaultRegistry,
   basicAuthDir: BASIC_AUTH_DIR,
+  clusterSecretPath: CLUSTER_SECRET_PATH,
 };
 
 /** Options of `status`. */

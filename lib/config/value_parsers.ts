@@ -5,6 +5,7 @@
  */
 import { translateGoRegExp } from "./go_regexp.ts";
 import { type ListenAddress, parseListenAddress } from "../net/listen.ts";
+import { type ClientRule, parseClientRule } from "../net/local_clients.ts";
 import { LOG_LEVELS, type LogLevel } from "../observability/logger.ts";
 import { isRegistry, isRepository } from "../oci/reference.ts";
 
@@ -126,6 +127,12 @@ export function oneOf<const T extends string>(...choices: T[]): ValueParser<T> {
     parse: (text) => choices.find((choice) => choice === text),
   };
 }
+
+/** Clients that are this node. */
+export const clientRule: ValueParser<ClientRule> = {
+  allowed: "an IP address, a subnet such as 10.0.0.0/24, or gateway",
+  parse: parseClientRule,
+};
 
 /** Level of the log, in any case. */
 export const logLevel: ValueParser<LogLevel> = {

@@ -6,12 +6,14 @@
 import { isDigest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { Route, RouteAnswer } from "../observability/metrics_server.ts";
+import type { Peer } from "../routing/router.ts";
 import type { Activity } from "./activity.ts";
 import { locate, type LocateParts } from "./locate.ts";
 import {
   LOCATE_PATH,
   type NodeSettings,
   type NodeStatus,
+  type PeerTransferStatus,
   STATUS_PATH,
   type TransferStatus,
 } from "./node_status.ts";
@@ -23,6 +25,8 @@ export interface DebugParts extends LocateParts {
   readonly activity: Activity;
   readonly uploads: () => TransferStatus;
   readonly downloads: () => TransferStatus;
+  /** How content travels to and from some peers. */
+  readonly transfer?: (peers: readonly Peer[]) => Promise<PeerTransferStatus>;
   readonly settings: NodeSettings;
 }
 
@@ -73,10 +77,11 @@ function isKey(text: string): boolean {
  */
 export async function nodeStatus(parts: DebugParts, startedAt: number): Promise<NodeStatus> {
   const { version, zone, store, router, activity, settings, now } = parts;
-  const [storeStatus, routerStatus, peers] = await Promise.all([
+  const peers = await router.peers();
+  const [storeStatus, routerStatus, transfer] = await Promise.all([
     store.status(),
     router.status(),
-    router.peers(),
+    parts.transfer?.(peers),
   ]);
   const { advertised } = activity;
   return {
@@ -93,6 +98,7 @@ export async function nodeStatus(parts: DebugParts, startedAt: number): Promise<
     requests: activity.requests,
     uploads: parts.uploads(),
     downloads: parts.downloads(),
+    ...(transfer === undefined ? {} : { transfer }),
     containerdRequests: activity.containerdRequests,
     settings,
   };

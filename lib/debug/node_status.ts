@@ -39,9 +39,21 @@ export interface NodeSettings {
   readonly containerdContentPath?: string;
   readonly ociLayoutPath?: string;
   readonly dataDir?: string;
+  readonly clusterSecretPath?: string;
   readonly mirroredRegistries: readonly string[];
   readonly registryFilters: readonly { readonly source: string; readonly flags: string }[];
   readonly defaultRegistry: string;
+}
+
+/** How content travels between this node and others. */
+export interface PeerTransferStatus {
+  readonly tls: "never" | "preferred" | "required";
+  /** Whether only nodes take part that have the cluster's secret. */
+  readonly membersOnly: boolean;
+  /** How peers are spoken to, by their identity; those that have not told are left out. */
+  readonly transports: Readonly<Record<string, "tls" | "plain">>;
+  /** Addresses of containerds that were refused, since they are not this node's as far as is known. */
+  readonly refusedContainerds: readonly string[];
 }
 
 /** A node as it is now. */
@@ -67,6 +79,8 @@ export interface NodeStatus {
   readonly requests: number;
   readonly uploads: TransferStatus;
   readonly downloads: TransferStatus;
+  /** Left out by versions without it. */
+  readonly transfer?: PeerTransferStatus;
   /** Requests of containerd since the start. */
   readonly containerdRequests: number;
   readonly settings: NodeSettings;

@@ -38,5 +38,7 @@ export const REMEDIES: Readonly<Record<string, string>> = {
     "let the mirror reach the registry; until then its private images come from upstream alone",
   "a certificate of an upstream registry cannot be read":
     "let the mirror's user read the file, or take it out of the folder of certificates",
+  "refused a request that is not of this node":
+    "if the client is this node's containerd, give its address with LOCAL_CLIENTS",
   "metrics cannot be served": "report it with the line of the log: it is a fault of the mirror",
 };

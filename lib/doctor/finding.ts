@@ -231,6 +231,39 @@ export const FINDINGS = {
     meaning: "A peer was lost a short while ago and has not come back.",
     remedy: "look at that node, unless it was taken away on purpose",
   },
+  "secret-unusable": {
+    level: "failure",
+    meaning: "The secret of the cluster is missing, cannot be read or is too short: the mirror " +
+      "does not start.",
+    remedy: "mount the secret where CLUSTER_SECRET_PATH says, readable for the mirror; make one " +
+      "with `openssl rand -base64 32`",
+  },
+  "containerd-refused": {
+    level: "warning",
+    meaning: "A containerd was refused, since TLS is required and its address is not known as " +
+      "this node's. If it is this node's, it pulls from the upstream registry alone.",
+    remedy: "give the address with LOCAL_CLIENTS, if it is this node's",
+  },
+  "transfer-plain-only": {
+    level: "warning",
+    meaning: "Content travels between nodes in plain text, and to whoever asks.",
+    remedy: "set PEER_TLS to preferred or required",
+  },
+  "transfer-plain": {
+    level: "warning",
+    meaning: "Content travels to and from some peers in plain text, since they speak no TLS.",
+    remedy: "bring them to this version of Kagami; a Spegel cannot do otherwise",
+  },
+  "transfer-impossible": {
+    level: "warning",
+    meaning: "Nothing travels to and from some peers, since they speak no TLS and it is required.",
+    remedy: "bring them to this version of Kagami, or set PEER_TLS to preferred",
+  },
+  "transfer-untold": {
+    level: "warning",
+    meaning: "Some peers do not tell how they transfer, so nothing is fetched from them.",
+    remedy: "look at the mirrors of those nodes, and at what may block their router port",
+  },
   "blob-not-delivered": {
     level: "failure",
     meaning: "A peer that announces a content does not deliver it.",

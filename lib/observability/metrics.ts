@@ -165,6 +165,20 @@ const DEFINITIONS = {
     labels: [],
     buckets: SECONDS,
   },
+  peerRequests: {
+    name: "kagami_peer_requests_total",
+    type: "counter",
+    help:
+      "Requests between nodes: of peers that were let in (received), and to peers that answered (sent), over TLS or plain.",
+    labels: ["direction", "transport"],
+  },
+  refusals: {
+    name: "kagami_peer_refusals_total",
+    type: "counter",
+    help:
+      "Nodes that were refused: without the cluster's secret (secret), without a token over TLS (token), or with a plain request that is not of this node where TLS is required (plain).",
+    labels: ["reason"],
+  },
   accessProofs: {
     name: "kagami_access_proofs_total",
     type: "counter",

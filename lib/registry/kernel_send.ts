@@ -8,6 +8,7 @@
  * @module
  */
 import type { ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 import type { Libc } from "../net/libc.ts";
 import { duplicateDescriptor } from "../net/socket_descriptor.ts";
 import type { ContentReader } from "../store/store.ts";
@@ -53,6 +54,8 @@ export class KernelSender implements Disposable {
   ): KernelSender | undefined {
     const { socket } = response;
     if (libc === undefined || reader.lend === undefined || socket === null) return undefined;
+    // The kernel would send the bytes as they are.
+    if (socket instanceof TLSSocket) return undefined;
     const descriptor = duplicateDescriptor(socket, libc);
     if (descriptor === undefined) return undefined;
     return new KernelSender(response, reader, libc, descriptor);

@@ -54,3 +54,8 @@ export interface RegistryAnswer {
   readonly upload?: TransferSlot;
   readonly facts: AnswerFacts;
 }
+
+/** What answers requests. Never throws: what goes wrong becomes an error answer. */
+export interface Answerer {
+  answer(request: RegistryRequest): Promise<RegistryAnswer>;
+}

@@ -6,16 +6,25 @@
  *
  * @module
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
+import type { CertificateWithKey } from "../net/certificate.ts";
 import { closeServer, listen, type ListenAddress } from "../net/listen.ts";
 import type { TransferProgress } from "../net/transfer_progress.ts";
 import { exchangeAttributes } from "../observability/exchange_attributes.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Span, Tracing } from "../observability/tracing.ts";
 import { INTERIM_HEADER } from "../transfer/peer_client.ts";
-import type { RegistryAnswer, RegistryRequest } from "./messages.ts";
-import type { Registry } from "./registry.ts";
+import { failureAnswer } from "./answers.ts";
+import type { Answerer, RegistryAnswer, RegistryRequest } from "./messages.ts";
 import { BodySender, ClientGoneError } from "./send_body.ts";
 import { Turns } from "./turns.ts";
 
@@ -76,7 +85,9 @@ export interface ExchangeObserver {
 
 /** Options of {@linkcode RegistryServer}. */
 export interface RegistryServerOptions {
-  readonly registry: Registry;
+  readonly registry: Answerer;
+  /** Certificate and key, both PEM, of a server that speaks TLS; plain HTTP without it. */
+  readonly tls?: CertificateWithKey;
   readonly log: Logger;
   readonly observer?: ExchangeObserver;
   /** Left out where traces are off. */
@@ -105,12 +116,16 @@ export class RegistryServer {
     this.#options = options;
     this.#sender = options.sender ?? new BodySender();
     const requestHeadMs = options.requestHeadMs ?? REQUEST_HEAD_MS;
-    this.#server = createServer({
+    const settings = {
       maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
       headersTimeout: requestHeadMs,
       connectionsCheckingInterval: requestHeadMs / 2,
       keepAliveTimeout: KEEP_ALIVE_MS,
-    }, (request, response) => this.#accept(request, response));
+    };
+    const accept: RequestListener = (request, response) => this.#accept(request, response);
+    this.#server = options.tls === undefined
+      ? createServer(settings, accept)
+      : createTlsServer(settings, options.tls, accept);
     this.#server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
   }
 
@@ -255,7 +270,7 @@ export class RegistryServer {
       return { answer, bytes, complete: true };
     } catch (error) {
       if (!response.headersSent && !request.signal.aborted) {
-        const failure = this.#options.registry.failure(request, error, answer.facts);
+        const failure = failureAnswer(request, error, answer.facts);
         return await this.#send(request, response, failure);
       }
       // The body is incomplete or wrong: only a broken connection tells the client so.
@@ -283,6 +298,23 @@ async function assignedOrClosed(response: ServerResponse, socket: Socket): Promi
   if (!socket.destroyed) await promise;
   response.off("socket", done);
   socket.off("close", done);
+}
+
+function createTlsServer(
+  settings: ServerOptions,
+  { certificate: cert, key }: CertificateWithKey,
+  accept: RequestListener,
+): Server {
+  // Peers are Kagami's own, which speak TLS 1.3.
+  const server = createHttpsServer({
+    ...settings,
+    cert,
+    key,
+    minVersion: "TLSv1.3",
+    handshakeTimeout: settings.headersTimeout,
+  }, accept);
+  server.on("secureConnection", (socket) => socket.setNoDelay(true));
+  return server;
 }
 
 /** A peer may have to wait until the content is verified; it is told that it does not wait in vain. */

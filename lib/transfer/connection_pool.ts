@@ -15,7 +15,7 @@ export const MAX_IDLE_PER_PEER = 4;
 export const MAX_IDLE_CONNECTIONS = 64;
 
 interface Idle {
-  readonly connection: Deno.TcpConn;
+  readonly connection: Deno.Conn;
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
@@ -36,7 +36,7 @@ export class ConnectionPool implements Disposable {
    * @param address Where it leads to.
    * @returns The connection that was used last; undefined if there is none.
    */
-  take(address: string): Deno.TcpConn | undefined {
+  take(address: string): Deno.Conn | undefined {
     const idle = this.#idle.get(address)?.pop();
     if (idle === undefined) return undefined;
     this.#forget(address);
@@ -50,7 +50,7 @@ export class ConnectionPool implements Disposable {
    * @param address Where it leads to.
    * @param connection The connection; closed if there is no room for it.
    */
-  give(address: string, connection: Deno.TcpConn): void {
+  give(address: string, connection: Deno.Conn): void {
     const kept = this.#idle.get(address) ?? [];
     if (this.#closed || kept.length >= MAX_IDLE_PER_PEER) return connection.close();
     if (this.#count >= MAX_IDLE_CONNECTIONS) this.#closeOldest();
@@ -63,7 +63,7 @@ export class ConnectionPool implements Disposable {
     this.#count += 1;
   }
 
-  #expire(address: string, connection: Deno.TcpConn): void {
+  #expire(address: string, connection: Deno.Conn): void {
     const kept = this.#idle.get(address) ?? [];
     const at = kept.findIndex((idle) => idle.connection === connection);
     if (at < 0) return;

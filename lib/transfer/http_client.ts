@@ -9,6 +9,7 @@
  * @module
  */
 import { KagamiError, PeerError } from "../errors.ts";
+import { PEER_NAME } from "../net/certificate.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
 
 /** Longest response head (status line and headers) in bytes. Mirrors send below 1 KiB. */
@@ -37,6 +38,8 @@ export interface HttpRequest {
   /** Header names and values; `Host` and `Connection` are added. */
   readonly headers: Readonly<Record<string, string>>;
   readonly timeouts: HttpTimeouts;
+  /** Certificate (PEM) of the one server that is spoken to, over TLS; plain HTTP without it. */
+  readonly certificate?: string;
   /** Where connections are kept; without one each request has a connection of its own. */
   readonly pool?: ConnectionPool;
   /** Called when there is a connection to send the request on. */
@@ -86,7 +89,7 @@ const encoder = new TextEncoder();
  */
 export async function httpRequest(request: HttpRequest): Promise<HttpResponse> {
   const head = formatHead(request);
-  const kept = request.pool?.take(hostAndPort(request.address, request.port));
+  const kept = request.pool?.take(placeOf(request));
   if (kept !== undefined) {
     try {
       return await exchange(request, head, kept);
@@ -98,6 +101,14 @@ export async function httpRequest(request: HttpRequest): Promise<HttpResponse> {
   return await exchange(request, head, await connect(request));
 }
 
+/** Where a kept connection leads to: with another certificate it is another server. */
+function placeOf({ address, port, certificate }: HttpRequest): string {
+  return `${hostAndPort(address, port)} ${certificate ?? ""}`;
+}
+
+/** Nobody is there who has the certificate: the server was started anew, or is another one. */
+export class OtherServerError extends PeerError {}
+
 /** The connection ended before a byte of the response came. */
 class NoResponseError extends PeerError {}
 
@@ -108,7 +119,7 @@ function isClosedBeforeHead(error: unknown): boolean {
 async function exchange(
   request: HttpRequest,
   head: Uint8Array,
-  connection: Deno.TcpConn,
+  connection: Deno.Conn,
 ): Promise<HttpResponse> {
   const abort = () => closeQuietly(connection);
   request.signal?.addEventListener("abort", abort, { once: true });
@@ -159,7 +170,8 @@ function formatHead(request: HttpRequest): Uint8Array {
   return encoder.encode(lines.join("\r\n") + "\r\n\r\n");
 }
 
-async function connect(request: HttpRequest): Promise<Deno.TcpConn> {
+async function connect(request: HttpRequest): Promise<Deno.Conn> {
+  const { certificate } = request;
   const abort = new AbortController();
   const forward = () => abort.abort();
   request.signal?.addEventListener("abort", forward, { once: true });
@@ -172,16 +184,49 @@ async function connect(request: HttpRequest): Promise<Deno.TcpConn> {
       signal: abort.signal,
     });
     connection.setNoDelay(true);
-    return connection;
+    return certificate === undefined
+      ? connection
+      : await secured(connection, certificate, abort.signal);
   } catch (cause) {
     const where = hostAndPort(request.address, request.port);
     if (request.signal?.aborted) throw new PeerError(`request to ${where} was aborted`, { cause });
     const reason = abort.signal.aborted ? ` within ${request.timeouts.connectMs} ms` : "";
-    throw new PeerError(`cannot connect to ${where}${reason}`, { cause });
+    const message = `cannot connect to ${where}${reason}`;
+    const isOther = certificate !== undefined && isRefusal(cause);
+    throw isOther ? new OtherServerError(message, { cause }) : new PeerError(message, { cause });
   } finally {
     clearTimeout(timer);
     request.signal?.removeEventListener("abort", forward);
   }
+}
+
+/**
+ * Speaks TLS. The certificate is all that is trusted to have signed the server's, which is itself; public authorities,
+ * which Deno always trusts as well, have nothing to do with the name.
+ */
+async function secured(
+  connection: Deno.TcpConn,
+  certificate: string,
+  signal: AbortSignal,
+): Promise<Deno.TlsConn> {
+  const tls = await Deno.startTls(connection, { hostname: PEER_NAME, caCerts: [certificate] });
+  const close = () => closeQuietly(tls);
+  signal.addEventListener("abort", close, { once: true });
+  if (signal.aborted) close();
+  try {
+    await tls.handshake();
+    return tls;
+  } catch (error) {
+    close();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", close);
+  }
+}
+
+/** Whether somebody said no, or is not who was expected; not a loss on the way. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Deno.errors.ConnectionRefused || error instanceof Deno.errors.InvalidData;
 }
 
 /** Closes the connection when time is up, which ends whatever waits on it. */
@@ -262,12 +307,13 @@ async function readHead(
   }
 }
 
-/** A reset is an end, too. */
+/** A reset is an end, too, and so is one without the farewell of TLS. */
 async function readSome(connection: Deno.Conn, into: Uint8Array): Promise<number | null> {
   try {
     return await connection.read(into);
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionReset) return null;
+    if (error instanceof Deno.errors.UnexpectedEof) return null;
     throw error;
   }
 }
@@ -324,7 +370,7 @@ class SocketResponse implements HttpResponse {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   readonly contentLength: number | undefined;
-  readonly #connection: Deno.TcpConn;
+  readonly #connection: Deno.Conn;
   readonly #request: HttpRequest;
   readonly #deadline: Deadline;
   readonly #abort: () => void;
@@ -336,7 +382,7 @@ class SocketResponse implements HttpResponse {
   #closed = false;
 
   constructor(
-    connection: Deno.TcpConn,
+    connection: Deno.Conn,
     request: HttpRequest,
     head: ParsedHead,
     rest: Uint8Array,
@@ -390,10 +436,10 @@ class SocketResponse implements HttpResponse {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    const { signal, pool, address, port } = this.#request;
+    const { signal, pool } = this.#request;
     signal?.removeEventListener("abort", this.#abort);
     const isWhole = this.#isKept && this.#remaining === 0 && !this.#reading && !signal?.aborted;
-    if (pool !== undefined && isWhole) pool.give(hostAndPort(address, port), this.#connection);
+    if (pool !== undefined && isWhole) pool.give(placeOf(this.#request), this.#connection);
     else closeQuietly(this.#connection);
   }
 }

@@ -17,7 +17,15 @@ import { MANIFEST_MEDIA_TYPES, OCTET_STREAM } from "../oci/media_types.ts";
 import type { Tracing } from "../observability/tracing.ts";
 import type { Peer } from "../routing/router.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
-import { hostAndPort, httpRequest, type HttpResponse, type HttpTimeouts } from "./http_client.ts";
+import {
+  hostAndPort,
+  type HttpRequest,
+  httpRequest,
+  type HttpResponse,
+  type HttpTimeouts,
+  OtherServerError,
+} from "./http_client.ts";
+import { type PeerChannel, type PeerChannels, PLAIN } from "./peer_channels.ts";
 import { staggered } from "./staggered.ts";
 
 /** Header by which mirrors mark their requests, so that a peer answers from its own store only. */
@@ -34,6 +42,9 @@ export const CHUNKS_HEADER = "X-Kagami-Chunks";
 
 /** Header by which a peer tells how busy it is: a number from 0 to 1. */
 export const LOAD_HEADER = "X-Kagami-Load";
+
+/** Header that carries the token of an offer, over TLS alone. */
+export const TOKEN_HEADER = "X-Kagami-Token";
 
 /** Path of a content's list of chunks, followed by its digest. */
 export const CHUNKS_PATH = "/kagami/v1/chunks/";
@@ -67,7 +78,7 @@ export const DEFAULT_PEER_TIMEOUTS: HttpTimeouts = {
 /** A good answer of a peer. */
 export interface PeerAnswer {
   readonly peer: Peer;
-  /** `host:port` that was asked, for logs. */
+  /** Which registry that is, `host:port`, for logs. Over TLS it was asked at another port. */
   readonly address: string;
   /** Media type without parameters. */
   readonly mediaType: string;
@@ -108,8 +119,20 @@ export interface PeerClientOptions {
   readonly timeouts?: HttpTimeouts;
   /** Where connections are kept; without one each request has a connection of its own. */
   readonly pool?: ConnectionPool;
+  /** How to speak with each peer; plainly with all of them without it. */
+  readonly channels?: PeerChannels;
+  /** Told of each answer of a peer, and how it came. */
+  readonly onAnswer?: (channel: PeerChannel["kind"]) => void;
   /** Tells peers which trace a request belongs to; left out where traces are off. */
   readonly tracing?: Tracing;
+}
+
+/** The way to a peer. */
+interface Route {
+  readonly address: string;
+  readonly channel: PeerChannel;
+  /** Called when there is a connection. */
+  readonly onConnected: () => void;
 }
 
 /** Client for peers' registries. */
@@ -117,11 +140,15 @@ export class PeerClient {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #timeouts: HttpTimeouts;
   readonly #pool: ConnectionPool | undefined;
+  readonly #channels: PeerChannels | undefined;
+  readonly #onAnswer: PeerClientOptions["onAnswer"];
   readonly #tracing: Tracing | undefined;
 
   constructor(options: PeerClientOptions = {}) {
     this.#timeouts = options.timeouts ?? DEFAULT_PEER_TIMEOUTS;
     this.#pool = options.pool;
+    this.#channels = options.channels;
+    this.#onAnswer = options.onAnswer;
     this.#tracing = options.tracing;
     this.#headers = {
       [MIRRORED_HEADER]: "true",
@@ -146,8 +173,7 @@ export class PeerClient {
     return this.#atAnyAddress(
       peer,
       request.signal,
-      (address, signal, onConnected) =>
-        this.#ask(peer, address, { ...request, signal }, onConnected),
+      (route, signal) => this.#ask(peer, route, { ...request, signal }),
       ({ response }) => response.close(),
     );
   }
@@ -174,16 +200,12 @@ export class PeerClient {
     const response = await this.#atAnyAddress(
       peer,
       signal,
-      (address, bounded, onConnected) =>
-        httpRequest({
-          address,
-          port: peer.registryPort,
+      (route, bounded) =>
+        this.#send(peer, route, {
           method: "GET",
           target,
           headers: { ...this.#headers, ...this.#tracing?.headers() },
           timeouts: this.#timeouts,
-          ...(this.#pool === undefined ? {} : { pool: this.#pool }),
-          onConnected,
           signal: bounded,
         }),
       (late) => late.close(),
@@ -207,31 +229,60 @@ export class PeerClient {
   async #atAnyAddress<T>(
     peer: Peer,
     signal: AbortSignal | undefined,
-    ask: (address: string, signal: AbortSignal, onConnected: () => void) => Promise<T>,
+    ask: (route: Route, signal: AbortSignal) => Promise<T>,
     discard: (late: T) => void,
   ): Promise<T> {
     if (peer.addresses.length === 0) throw new PeerError(`peer ${peer.id} has no address`);
-    return await staggered(peer.addresses, {
-      attempt: ask,
-      headStartMs: ADDRESS_HEAD_START_MS,
-      // Only a peer that cannot be reached here may answer at another of its addresses.
-      isFinal: (error) => !(error instanceof PeerError),
-      discard,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const through = (channel: PeerChannel) =>
+      staggered(peer.addresses, {
+        attempt: (address, bounded, onConnected) => ask({ address, channel, onConnected }, bounded),
+        headStartMs: ADDRESS_HEAD_START_MS,
+        // Only a peer that cannot be reached here may answer at another of its addresses.
+        isFinal: (error) => !(error instanceof PeerError),
+        discard,
+        ...(signal === undefined ? {} : { signal }),
+      });
+    const channel = await this.#channels?.of(peer, signal) ?? PLAIN;
+    try {
+      return await through(channel);
+    } catch (error) {
+      if (channel.kind === "plain" || !(error instanceof OtherServerError)) throw error;
+      const renewed = await this.#channels?.renewed(peer, channel, signal);
+      if (renewed === undefined) throw error;
+      return await through(renewed);
+    }
   }
 
-  async #ask(
+  /** Sends a request the way that the channel goes. */
+  async #send(
     peer: Peer,
-    address: string,
-    request: PeerRequest,
-    onConnected: () => void,
-  ): Promise<PeerAnswer> {
+    { address, channel, onConnected }: Route,
+    request: Omit<HttpRequest, "address" | "port" | "pool" | "certificate" | "onConnected">,
+  ): Promise<HttpResponse> {
+    const where = {
+      address,
+      onConnected,
+      ...(this.#pool === undefined ? {} : { pool: this.#pool }),
+    };
+    if (channel.kind === "plain") {
+      const response = await httpRequest({ ...request, ...where, port: peer.registryPort });
+      this.#onAnswer?.(channel.kind);
+      return response;
+    }
+    const { port, certificate, token } = channel;
+    const headers = { ...request.headers, [TOKEN_HEADER]: token };
+    const response = await httpRequest({ ...request, ...where, port, certificate, headers });
+    this.#onAnswer?.(channel.kind);
+    if (response.status !== 403) return response;
+    // The token is too old, or of another life of the peer.
+    response.close();
+    throw new OtherServerError("peer does not take the token");
+  }
+
+  async #ask(peer: Peer, route: Route, request: PeerRequest): Promise<PeerAnswer> {
     const { path, method, range, signal, headMs, isGrowing, onInterim } = request;
     const accept = path.kind === "manifests" ? MANIFEST_MEDIA_TYPES.join(", ") : "*/*";
-    const response = await httpRequest({
-      address,
-      port: peer.registryPort,
+    const response = await this.#send(peer, route, {
       method,
       target: formatDistributionPath(path),
       headers: {
@@ -246,15 +297,13 @@ export class PeerClient {
         ...(headMs === undefined ? {} : { headMs }),
         ...(isGrowing ? { stallMs: GROWING_STALL_MS } : {}),
       },
-      ...(this.#pool === undefined ? {} : { pool: this.#pool }),
-      onConnected,
       ...(onInterim === undefined ? {} : { onInterim }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {
       return {
         peer,
-        address: hostAndPort(address, peer.registryPort),
+        address: hostAndPort(route.address, peer.registryPort),
         ...check(response, request),
       };
     } catch (error) {

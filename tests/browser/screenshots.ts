@@ -32,7 +32,7 @@ await using browser = await openBrowser();
 await using stack = new AsyncDisposableStack();
 const pages = new Map<string, Page>();
 for (const colorScheme of ["light", "dark"] as const) {
-  const viewport = { width: 1180, height: 1240 };
+  const viewport = { width: 1240, height: 1230 };
   const { page } = stack.use(await openPage(browser, { colorScheme, viewport }));
   pages.set(colorScheme, page);
   await page.goto(pageOf(second));

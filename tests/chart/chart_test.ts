@@ -55,6 +55,37 @@ test("an explicit choice of how the same node is reached wins over the version",
   assert.equal(targetsOf(await helm.objects(values(false))).length, 2);
 });
 
+test("with private registries containerd asks its own node's mirror alone", async () => {
+  const privateRegistries = ["ghcr.io/team", "http://10.0.0.1:5000"];
+  for (const kubeVersion of ["1.33.9", "1.34.0"]) {
+    const objects = await theHelm().objects({ kagami: { privateRegistries } }, { kubeVersion });
+    assert.deepEqual(targetsOf(objects), [`http://${NODE_IP}:30020`]);
+    const registry = container(objects, "registry");
+    assert.equal(registry.ports?.[0]?.hostPort, 30020);
+    const command = commandOf(registry);
+    assert(command.name === "registry" && command.config.access !== undefined);
+    const { registries, configPath } = command.config.access;
+    assert.deepEqual(registries.map(({ url }) => url), ["https://ghcr.io", "http://10.0.0.1:5000"]);
+    const mount = registry.volumeMounts?.find(({ mountPath }) => mountPath === configPath);
+    assert.equal(mount?.readOnly, true);
+  }
+});
+
+test("where tags are resolved together the mirror reads where registries are, and else does not", async () => {
+  const kagami = { shareTagResolution: true, containerdRegistryConfigPath: "/etc/certs.d" };
+  const objects = await theHelm().objects({ kagami });
+  const registry = container(objects, "registry");
+  const command = commandOf(registry);
+  assert(command.name === "registry");
+  assert.equal(command.config.tagResolution?.configPath, "/etc/certs.d");
+  const mount = registry.volumeMounts?.find(({ mountPath }) => mountPath === "/etc/certs.d");
+  assert.equal(mount?.readOnly, true);
+  const others = await theHelm().objects({});
+  assert.equal(registryOf(others).tagResolution, undefined);
+  const mounts = container(others, "registry").volumeMounts ?? [];
+  assert(mounts.every(({ name }) => name !== "containerd-config"));
+});
+
 test("mirrors find each other by the headless service, ready or not", async () => {
   const objects = await theHelm().objects({}, { namespace: "images" });
   const domain = "kagami-bootstrap.images.svc.cluster.local.";
@@ -94,6 +125,26 @@ test("only the election by a Lease gets a role and a token, for that one Lease",
   assert.equal(pod["automountServiceAccountToken"], true);
 });
 
+test("a cluster secret is mounted, makes TLS required, and containerd's addresses known", async () => {
+  const helm = theHelm();
+  const { peers: usual } = registryOf(await helm.objects());
+  assert.equal(usual.tls, "preferred");
+  assert.deepEqual(usual.localClients, []);
+  for (const values of [{ clusterSecretName: "membership" }, { kagami: { peerTls: "required" } }]) {
+    const objects = await helm.objects(values);
+    const { peers } = registryOf(objects);
+    assert.equal(peers.tls, "required");
+    assert.deepEqual(peers.localClients, [
+      { kind: "subnet", address: NODE_IP, prefix: 32 },
+      { kind: "gateway" },
+    ]);
+    const hasSecret = "clusterSecretName" in values;
+    assert.equal(peers.clusterSecretPath, hasSecret ? "/etc/secrets/cluster/secret" : undefined);
+    const mounts = container(objects, "registry").volumeMounts ?? [];
+    assert.equal(mounts.some(({ name }) => name === "cluster-secret"), hasSecret);
+  }
+});
+
 test("the network policy admits only mirrors to the router, and everybody to the registry", async () => {
   const objects = await theHelm().objects({
     networkPolicy: { peers: [{ podSelector: { matchLabels: { app: "spegel" } } }] },
@@ -114,6 +165,7 @@ test("the network policy admits only mirrors to the router, and everybody to the
     },
   };
   const peers = [mirrors, { podSelector: { matchLabels: { app: "spegel" } } }];
+  assert.deepEqual(admitted(5003), admitted(5001));
   assert.deepEqual(admitted(5001), [peers]);
   assert.deepEqual(admitted(5000), [peers, undefined]);
   assert.deepEqual(admitted(9090), [[{ namespaceSelector: {} }]]);

@@ -203,3 +203,31 @@ Deno.test({
     for (const [name, family] of wanted) assert.deepEqual(ours!.get(name), family, name);
   },
 });
+
+Deno.test({
+  name: "Kagami nodes use TLS among themselves and plain HTTP with a Spegel beside them",
+  ...REQUIRES_SPEGEL,
+  async fn(t) {
+    await using cluster = await startMixed(["kagami", "kagami", "spegel"]);
+    const [one, two, spegel] = [cluster.node(1), cluster.node(2), cluster.node(3)];
+    const sent = (transport: string) =>
+      two.mirror.metric(
+        "kagami_peer_requests_total",
+        `direction="sent",transport="${transport}"`,
+      );
+    await t.step("from Kagami over TLS", async () => {
+      await travels(cluster, one, two);
+      assert(await sent("tls") > 0);
+      assert.equal(await sent("plain"), 0);
+    });
+    await t.step("from Spegel plainly", async () => {
+      await travels(cluster, spegel, two);
+      assert(await sent("plain") > 0);
+    });
+    await t.step("to Spegel plainly", async () => {
+      await travels(cluster, two, spegel);
+      const labels = 'direction="received",transport="plain"';
+      assert(await two.mirror.metric("kagami_peer_requests_total", labels) > 0);
+    });
+  },
+});

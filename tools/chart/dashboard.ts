@@ -113,6 +113,20 @@ const GRAPHS: readonly Panel[] = [
     ],
   },
   {
+    title: "Requests between nodes, and who was refused",
+    unit: "ops",
+    queries: [
+      [
+        "{{direction}}, {{transport}}",
+        `sum by (direction, transport) (rate(kagami_peer_requests_total{${OURS}}${RATE}))`,
+      ],
+      [
+        "refused: {{reason}}",
+        `sum by (reason) (rate(kagami_peer_refusals_total{${OURS}}${RATE}))`,
+      ],
+    ],
+  },
+  {
     title: "Load on peers",
     unit: "ops",
     queries: [
@@ -137,9 +151,24 @@ const GRAPHS: readonly Panel[] = [
     ],
   },
   {
+    title: "Tags resolved together",
+    unit: "ops",
+    queries: [
+      ["questions to upstream", `sum(rate(kagami_share_tag_questions_total{${OURS}}${RATE}))`],
+      ["answers from them", `sum(rate(kagami_share_tag_answers_total{${OURS}}${RATE}))`],
+    ],
+  },
+  {
     title: "Wait for shared downloads",
     unit: "s",
     queries: quantiles("kagami_share_wait_seconds", OURS),
+  },
+  {
+    title: "Access to private content",
+    unit: "reqps",
+    queries: [
+      ["{{result}}", `sum by (result) (rate(kagami_access_proofs_total{${OURS}}${RATE}))`],
+    ],
   },
 ];
 

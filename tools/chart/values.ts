@@ -72,8 +72,9 @@ function port(fallback: number, description: string): Value {
   return value({ type: "integer", minimum: 1, maximum: 65_535 }, fallback, description);
 }
 
-function texts(description: string): Value {
-  return value({ type: "array", items: { type: "string", minLength: 1 } }, [], description);
+function texts(description: string, fallback: readonly string[] = []): Value {
+  const items = { type: "string", minLength: 1 };
+  return value({ type: "array", items }, [...fallback], description);
 }
 
 /** Objects whose form Kubernetes or an operator defines. */
@@ -202,6 +203,9 @@ export const VALUES: Section = {
     router: {
       port: port(portOf(REGISTRY_OPTIONS.routerAddr), "Port of the router."),
     },
+    peers: {
+      port: port(portOf(REGISTRY_OPTIONS.peerTlsAddr), "Port for other mirrors, over TLS."),
+    },
     metrics: {
       port: port(portOf(REGISTRY_OPTIONS.metricsAddr), "Port of the metrics."),
       annotations: stringMap("Annotations of the metrics' service."),
@@ -236,6 +240,11 @@ export const VALUES: Section = {
   basicAuthSecretName: text(
     "",
     "Secret with `username` and `password` that clients of the registry must send; empty for none.",
+  ),
+  clusterSecretName: text(
+    "",
+    "Secret whose key `secret` makes a mirror a member of the cluster: content goes to members alone, and no Spegel " +
+      "takes part. Empty for none.",
   ),
   kagami: {
     logLevel: choice(LOG_LEVELS, COMMON_OPTIONS.logLevel.default, COMMON_OPTIONS.logLevel.help),
@@ -301,6 +310,16 @@ export const VALUES: Section = {
     shareTagResolution: flag(
       REGISTRY_OPTIONS.shareTagResolution.default === "true",
       REGISTRY_OPTIONS.shareTagResolution.help,
+    ),
+    peerTls: choice(
+      ["never", "preferred", "required"],
+      REGISTRY_OPTIONS.peerTls.default,
+      REGISTRY_OPTIONS.peerTls.help,
+    ),
+    localClients: texts(
+      "Addresses and subnets, besides the node's own, that the node's containerd comes from, where TLS is required; " +
+        "gateway for the first address of the pod's network, which is the node's behind a bridge.",
+      ["gateway"],
     ),
     containerdSock: pattern(
       PATH,

@@ -142,10 +142,10 @@ export function showPeers({ status, probes }) {
         },
         stateCell(probe),
         number(probe?.latencyMs === undefined ? "–" : formatMilliseconds(probe.latencyMs)),
-        zone === undefined ? "–" : zone === status.zone ? `${zone} (this one)` : zone,
+        zone === undefined ? "–" : zone === status.zone ? `${zone} (same)` : zone,
         version ?? "not told",
         {
-          text: id.length > 16 ? `…${id.slice(-10)}` : id,
+          text: id.length > 16 ? `…${id.slice(-6)}` : id,
           title: id,
           kind: /** @type {const} */ ("code"),
         },
@@ -161,7 +161,7 @@ export function showPeers({ status, probes }) {
       "–",
       "–",
       {
-        text: id.length > 16 ? `…${id.slice(-10)}` : id,
+        text: id.length > 16 ? `…${id.slice(-6)}` : id,
         title: id,
         kind: /** @type {const} */ ("code"),
       },

@@ -12,6 +12,7 @@ import { identityCheck } from "./identity.ts";
 import { metricsCheck, registryCheck, settingsCheck } from "./mirror.ts";
 import { peersCheck } from "./peers.ts";
 import { roundTripCheck } from "./round_trip.ts";
+import { secretCheck, transferCheck } from "./transfer.ts";
 
 /** All checks. */
 export const CHECKS: readonly Check[] = [
@@ -26,5 +27,7 @@ export const CHECKS: readonly Check[] = [
   hostsCheck,
   identityCheck,
   peersCheck,
+  secretCheck,
+  transferCheck,
   roundTripCheck,
 ];

@@ -35,6 +35,9 @@ export const roundTripCheck: Check = {
     if (mirror.kind !== "told" || mirror.status.peers.length === 0) return [];
     // Told by another check.
     if (settings.store === "containerd" && containerd instanceof Error) return [];
+    if (mirror.status.transfer?.tls === "required") {
+      return [roundTrip.ok("not tried: peers deliver to one another alone, over TLS")];
+    }
     const shared = await findShared(context, signal);
     if (shared === undefined) {
       return [roundTrip.ok("not tried: no content was found that is here and at a peer")];

@@ -10,7 +10,7 @@ import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import type { MessageHandler } from "./dht.ts";
 import type { DhtMessage } from "./dht_message.ts";
 import { digestOf } from "./provider_key.ts";
-import { markOf } from "./telling.ts";
+import { type Mark, markOf, TellingOrder, type TellingSource } from "./telling.ts";
 
 /** Addresses that a peer tells again are written again after this time, in milliseconds, should they have been lost. */
 export const ADDRESSES_TTL_MS = 60_000;
@@ -40,6 +40,11 @@ export interface AddProviderHandlerOptions {
   readonly now: () => number;
 }
 
+/** A message, and the stream that it came on. */
+export type AddProviderMessage = Pick<DhtMessage, "key" | "providers"> & {
+  readonly source?: TellingSource;
+};
+
 interface ToldAddresses {
   readonly bytes: readonly Uint8Array[];
   readonly at: number;
@@ -49,6 +54,7 @@ interface ToldAddresses {
 export class AddProviderHandler implements MessageHandler {
   readonly #options: AddProviderHandlerOptions;
   readonly #told = new Map<string, ToldAddresses>();
+  readonly #order = new TellingOrder();
 
   /**
    * @param options Where records and addresses go, and the clock.
@@ -59,14 +65,15 @@ export class AddProviderHandler implements MessageHandler {
 
   /**
    * Handles one message. A provider without addresses withdraws the key. Providers other than the sender, and such without
-   * usable addresses, are ignored, and so are keys that neither Kagami nor Spegel make.
+   * usable addresses, are ignored, and so are keys that neither Kagami nor Spegel make, and what is older than what came
+   * since on another stream.
    *
    * @param sender Who sent it.
-   * @param message The message.
+   * @param message The message, and the stream that it came on.
    * @throws {InvalidMessageError} If the message has no key.
    */
-  async handle(sender: PeerId, message: Pick<DhtMessage, "key" | "providers">): Promise<undefined> {
-    const { key } = message;
+  async handle(sender: PeerId, message: AddProviderMessage): Promise<undefined> {
+    const { key, source = {} } = message;
     if (key === undefined || key.length === 0) throw new InvalidMessageError("Missing key");
     const digest = digestOf(key);
     if (digest === undefined) return undefined;
@@ -74,22 +81,30 @@ export class AddProviderHandler implements MessageHandler {
     for (const { id, multiaddrs } of message.providers) {
       if (!equal(id, own)) continue;
       if (multiaddrs.length === 0) {
-        this.#withdraw(digest, sender.toString());
+        this.#withdraw(digest, sender.toString(), source);
         continue;
       }
       const addresses = multiaddrs.filter(({ length }) => length <= MAX_TOLD_ADDRESS_BYTES)
         .slice(0, MAX_TOLD_ADDRESSES);
       const peer = sender.toString();
       // Addresses first: a record whose peer is not known makes the answer about all providers of its key fail.
-      if (await this.#note(sender, peer, addresses)) this.#options.put(digest, peer);
+      const isKnown = await this.#note(sender, peer, addresses);
+      if (isKnown && !this.#order.isStale(peer, source)) this.#options.put(digest, peer);
     }
     return undefined;
   }
 
-  #withdraw(digest: Uint8Array, peer: string): void {
+  #withdraw(digest: Uint8Array, peer: string, source: TellingSource): void {
     const mark = markOf(digest);
+    if (mark !== undefined && mark.kind !== "ends") this.#order.begin(peer, mark, source);
+    if (this.#order.isStale(peer, source)) return;
     if (mark === undefined) this.#options.remove(digest, peer);
-    else this.#options[mark](peer);
+    else this.#marked(mark, peer);
+  }
+
+  #marked({ kind }: Mark, peer: string): void {
+    if (kind === "begins") this.#options.begins(peer);
+    else if (kind === "ends") this.#options.ends(peer);
   }
 
   /** @returns False if none of the addresses can be used. */

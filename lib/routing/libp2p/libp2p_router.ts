@@ -23,6 +23,7 @@ import { VERSION } from "../../version.ts";
 import type { Bootstrapper } from "../bootstrap/bootstrapper.ts";
 import type { Messenger } from "../messenger.ts";
 import { Forgotten } from "../forgotten.ts";
+import type { TransferOffers } from "../transfer_offer.ts";
 import type {
   Links,
   LookupOptions,
@@ -35,10 +36,13 @@ import type {
 import { AddProviderHandler } from "./add_provider_handler.ts";
 import { Connector, endpointOf } from "./connector.ts";
 import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
+import type { MembershipKeys } from "./cluster_secret.ts";
 import { loadIdentity } from "./identity.ts";
 import { closest, type Positioned } from "./keyspace.ts";
 import { keyspacePosition, providerKey } from "./provider_key.ts";
 import { Libp2pMessenger, type MessengerHost } from "./libp2p_messenger.ts";
+import { Libp2pOffers, type OfferHost } from "./libp2p_offers.ts";
+import { members } from "./membership.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
 import { serveIncoming } from "./incoming_stream.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
@@ -48,6 +52,9 @@ import { ProviderStreams } from "./provider_stream.ts";
 import { Publisher } from "./publisher.ts";
 import { RecordStore } from "./record_store.ts";
 import { repairTable } from "./table_repair.ts";
+
+/** Name of the router. */
+export const LIBP2P = "libp2p";
 
 /** How long a provider record is valid, in milliseconds; the same as Spegel's. */
 export const RECORD_VALIDITY_MS = 19 * 60_000;
@@ -99,6 +106,10 @@ export interface Libp2pRouterOptions {
   readonly shares?: boolean;
   /** Folder that keeps the identity. */
   readonly dataDir?: string;
+  /** Keys of the cluster's members; without them everybody takes part, Spegel included. */
+  readonly membershipKeys?: MembershipKeys;
+  /** Told of those who come and are no members. */
+  readonly onStranger?: (id: string) => void;
   readonly bootstrapper: Bootstrapper;
   readonly log: Logger;
 }
@@ -115,7 +126,7 @@ type Node = Libp2p<{ dht: ReturnType<ReturnType<typeof kadDHT>>; identify: Ident
  */
 export async function createLibp2pRouter(
   options: Libp2pRouterOptions,
-): Promise<Router & { readonly messenger: Messenger }> {
+): Promise<Router & { readonly messenger: Messenger; readonly offers: TransferOffers }> {
   const { log, listenAddr, websocketAddr } = options;
   const privateKey = await loadIdentity(options.dataDir, log);
   const now = () => performance.now();
@@ -127,7 +138,7 @@ export async function createLibp2pRouter(
   ];
   let node: Node;
   try {
-    node = await createNode({ privateKey, records, listen, now });
+    node = await createNode({ ...options, privateKey, records, listen, now });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new UnavailableError(`router cannot listen on ${listen.join(", ")}: ${reason}`, {
@@ -144,20 +155,28 @@ export async function createLibp2pRouter(
   return new Libp2pRouter({ ...options, node, records, infos, now });
 }
 
-async function createNode(options: {
-  privateKey: Awaited<ReturnType<typeof loadIdentity>>;
-  records: RecordStore;
-  listen: string[];
-  now: () => number;
-}): Promise<Node> {
-  const { records, now } = options;
+async function createNode(
+  options: Pick<Libp2pRouterOptions, "membershipKeys" | "onStranger"> & {
+    privateKey: Awaited<ReturnType<typeof loadIdentity>>;
+    records: RecordStore;
+    listen: string[];
+    now: () => number;
+  },
+): Promise<Node> {
+  const { records, now, membershipKeys: keys, onStranger } = options;
   const node = await createLibp2p({
     start: false,
     privateKey: options.privateKey,
     datastore: records,
     addresses: { listen: options.listen, announceFilter: announceable },
     transports: [tcp(), webSockets()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [
+      keys === undefined ? noise() : members({
+        encrypter: noise(),
+        keys,
+        onStranger: (peer) => onStranger?.(peer.toString()),
+      }),
+    ],
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
     connectionManager: {
@@ -211,8 +230,13 @@ async function createNode(options: {
     merge: (peer, multiaddrs) => node.peerStore.merge(peer, { multiaddrs }),
     now,
   });
-  rpc.onIncomingStream = (stream, { remotePeer }) =>
-    serveIncoming(stream, (message) => rpc.handleMessage(remotePeer, message));
+  rpc.onIncomingStream = (stream, { remotePeer }) => {
+    const source = {}; // kad-dht hands the message on to its handler as it is.
+    return serveIncoming(
+      stream,
+      (message) => rpc.handleMessage(remotePeer, Object.assign(message, { source })),
+    );
+  };
   await node.start();
   return node as unknown as Node;
 }
@@ -226,8 +250,9 @@ interface RouterParts extends Libp2pRouterOptions {
 
 /** See {@linkcode createLibp2pRouter}. */
 class Libp2pRouter implements Router {
-  readonly name = "libp2p";
+  readonly name = LIBP2P;
   readonly messenger: Messenger;
+  readonly offers: TransferOffers;
   readonly #node: Node;
   readonly #dht: Dht;
   /** Where this node lies in the keyspace. */
@@ -264,6 +289,7 @@ class Libp2pRouter implements Router {
       answering: () => this.#infos.sharing(),
       describe: (id) => this.#peer(id),
     });
+    this.offers = new Libp2pOffers(parts.node as unknown as OfferHost);
     this.#streams = new ProviderStreams({
       open: (peer, signal) =>
         this.#node.dialProtocol(peerIdFromString(peer), DHT_PROTOCOL, { signal }),

@@ -64,7 +64,13 @@ class ComputedKey implements ProviderKey {
 /** A multihash of sha2-256 begins with its code and the length of the digest. */
 const MULTIHASH_PREFIX = [SHA2_256, 32] as const;
 
-function multihashOf(digest: Uint8Array): Uint8Array<ArrayBuffer> {
+/**
+ * Makes a multihash of sha2-256.
+ *
+ * @param digest Its 32 bytes.
+ * @returns The multihash.
+ */
+export function multihashOf(digest: Uint8Array): Uint8Array<ArrayBuffer> {
   const multihash = new Uint8Array(MULTIHASH_PREFIX.length + digest.length);
   multihash.set(MULTIHASH_PREFIX);
   multihash.set(digest, MULTIHASH_PREFIX.length);

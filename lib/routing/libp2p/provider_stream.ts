@@ -8,7 +8,7 @@ import { type LengthPrefixedStream, lpStream } from "@libp2p/utils";
 import { concatenate } from "../../concatenate.ts";
 import { PeerError } from "../../errors.ts";
 import { encodeAddProvider, encodePing, type ProviderField } from "./provider_message.ts";
-import { BEGINNING, END, type Telling } from "./telling.ts";
+import { type Mark, markKey, type Telling } from "./telling.ts";
 
 /**
  * A stream without messages is closed after this time: less than the 10 s after which `@libp2p/kad-dht` resets it
@@ -43,6 +43,8 @@ export interface ProviderStreamsOptions {
 export class ProviderStreams {
   readonly #options: ProviderStreamsOptions;
   readonly #kept = new Map<string, KeptStream>();
+  readonly #epoch = crypto.getRandomValues(new Uint8Array(8)).toHex();
+  #sequence = 0;
 
   /**
    * @param options How to open streams, and who provides.
@@ -94,13 +96,18 @@ export class ProviderStreams {
   ): Promise<void> {
     clearTimeout(kept.idle);
     const { provider, formerProvider } = this.#options;
+    const sequence = ++this.#sequence;
+    const mark = (kind: Mark["kind"]) => markKey({ kind, epoch: this.#epoch, sequence });
     const { begins, announced, withdrawn, ends } = telling;
     const own = provider();
-    const withdrawals = [...begins ? [BEGINNING] : [], ...withdrawn];
+    const withdrawals = [
+      mark(begins ? "begins" : "goes on"),
+      ...withdrawn.map(({ multihash }) => multihash),
+    ];
     const bytes = concatenate([
-      ...withdrawals.map(({ multihash }) => encodeAddProvider(multihash, formerProvider)),
+      ...withdrawals.map((multihash) => encodeAddProvider(multihash, formerProvider)),
       ...announced.map(({ multihash }) => encodeAddProvider(multihash, own)),
-      ...ends ? [encodeAddProvider(END.multihash, formerProvider)] : [],
+      ...ends ? [encodeAddProvider(mark("ends"), formerProvider)] : [],
       encodePing(),
     ]);
     await this.#bounded(peer, signal, async (bounded) => {

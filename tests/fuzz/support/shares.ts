@@ -25,6 +25,10 @@ export const SHARES = {
     15,
   "a peer's head is refused by its error, or taken as it is": 95,
   "a peer's response is refused by its error, or ends where it said": 15,
+  "an offer of a transfer is none, or one that can be used and trusts one certificate": 20,
+  "a token is refused, or one that was given": 25,
+  "a rule for clients is not allowed, or one that can be asked": 20,
+  "who does not prove that it is a member is refused": 2,
   "a server answers or closes whatever comes, and goes on": 30,
 } as const;
 

@@ -19,7 +19,7 @@ export const KAGAMI = [Deno.execPath(), "run", "-A", "--no-check", MAIN];
 export const KAGAMI_REGISTRY = [...KAGAMI, "registry"];
 
 /** Ports of every node. */
-export const PORTS = { registry: 5000, router: 5001, metrics: 9090 } as const;
+export const PORTS = { registry: 5000, router: 5001, peers: 5003, metrics: 9090 } as const;
 
 /** A request as Kagami's log tells it. */
 export interface MirrorRequest {

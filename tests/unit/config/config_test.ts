@@ -199,11 +199,29 @@ Deno.test("parseCommand() fills in all defaults of registry", () => {
     resolveTimeoutMs: 20,
     resolveRetries: 3,
     sharesInProgress: true,
+    peers: { tls: "preferred", tlsAddr: { host: undefined, port: 5003 }, localClients: [] },
     debugWebEnabled: true,
     shutdownGraceMs: 20_000,
     basicAuthDir: "/etc/secrets/basic-auth",
     bootstrap: { kind: "static", peers: [] },
   });
+});
+
+Deno.test("a cluster secret makes TLS required, and cannot be had without it", () => {
+  const secret = "--cluster-secret-path=/etc/secret";
+  assert.deepEqual(registry([secret, "--local-clients", "gateway", "10.0.0.0/8"]).peers, {
+    tls: "required",
+    tlsAddr: { host: undefined, port: 5003 },
+    localClients: [{ kind: "gateway" }, { kind: "subnet", address: "10.0.0.0", prefix: 8 }],
+    clusterSecretPath: "/etc/secret",
+  });
+  assert.throws(() => registry([secret, "--peer-tls=never"]), (error) => {
+    assert(error instanceof ConfigError);
+    assert.match(error.message, /--peer-tls.*cannot be never with --cluster-secret-path/);
+    return true;
+  });
+  assert.throws(() => registry(["--local-clients=node"]), /--local-clients.*must be an IP address/);
+  assert.throws(() => registry(["--peer-tls=on"]), /must be never, preferred or required/);
 });
 
 Deno.test("parseCommand() reads what is private, if anything is", () => {

@@ -93,10 +93,11 @@ Deno.test("ports, probes and mounts are where the program listens and looks", as
   const registry = container(objects, "registry");
   const command = commandOf(registry);
   assert(command.name === "registry" && command.config.store.kind === "containerd");
-  const { registryAddr, routerAddr, metricsAddr, dataDir, store } = command.config;
+  const { registryAddr, routerAddr, metricsAddr, dataDir, store, peers } = command.config;
   assert.deepEqual(registry.ports?.map((port) => [port.name, port.containerPort]), [
     ["registry", registryAddr.port],
     ["router", routerAddr.port],
+    ["peers", peers.tlsAddr.port],
     ["metrics", metricsAddr.port],
   ]);
   const { volumes = [] } = podSpec(find(objects, "DaemonSet", "kagami"))!;
@@ -108,8 +109,12 @@ Deno.test("ports, probes and mounts are where the program listens and looks", as
   const secrets = text.match(/mountPath: \/etc\/secrets\S*/g);
   assert.deepEqual(
     new Set(secrets),
-    new Set([`mountPath: ${REGISTRY_OPTIONS.basicAuthDir.default}`]),
+    new Set([
+      `mountPath: ${REGISTRY_OPTIONS.basicAuthDir.default}`,
+      "mountPath: /etc/secrets/cluster",
+    ]),
   );
+  assert.match(text, /--cluster-secret-path=\/etc\/secrets\/cluster\/secret/);
 });
 
 Deno.test("every option of the registry is set by the chart, or left alone for a reason", async () => {

@@ -7,10 +7,12 @@ import {
   layersCheck,
 } from "../../../lib/doctor/checks/containerd.ts";
 import { contentCheck } from "../../../lib/doctor/checks/content.ts";
+import type { NodeStatus, PeerTransferStatus } from "../../../lib/debug/node_status.ts";
 import { hostsCheck } from "../../../lib/doctor/checks/hosts.ts";
 import { identityCheck } from "../../../lib/doctor/checks/identity.ts";
 import { metricsCheck, registryCheck, settingsCheck } from "../../../lib/doctor/checks/mirror.ts";
 import { peersCheck } from "../../../lib/doctor/checks/peers.ts";
+import { secretCheck, transferCheck } from "../../../lib/doctor/checks/transfer.ts";
 import { roundTripCheck } from "../../../lib/doctor/checks/round_trip.ts";
 import { UnavailableError } from "../../../lib/errors.ts";
 import { silentLogger } from "../../../lib/observability/logger.ts";
@@ -302,6 +304,54 @@ Deno.test("peers: latency, version and zone are told", async () => {
   new MemoryRouter({ network: node.node.network, self: { ...other, zone: "z", version: "9.9" } });
   const [finding] = await peersCheck.run(await node.context(), NEVER);
   assert.match(finding?.what ?? "", /^127\.0\.0\.1:\d+ in z answers in [\d.]+ ms, Kagami 9\.9$/);
+});
+
+Deno.test("secret: none, good, rotated, missing and too short", async () => {
+  await using node = await startDoctorNode({ id: "self" });
+  const context = await node.context();
+  assert.deepEqual(await codesOf(secretCheck, context), []);
+  await withFolder(async (folder) => {
+    const clusterSecretPath = `${folder}/secret`;
+    const seen = () => codesOf(secretCheck, withSettings(context, { clusterSecretPath }));
+    assert.deepEqual(await seen(), ["secret-unusable"]);
+    await Deno.writeTextFile(clusterSecretPath, "short");
+    assert.deepEqual(await seen(), ["secret-unusable"]);
+    await Deno.writeTextFile(clusterSecretPath, `${"a".repeat(32)}\n${"b".repeat(32)}`);
+    assert.deepEqual(await seen(), ["ok"]);
+  });
+});
+
+Deno.test("transfer: TLS with all, plain with some, impossible, untold, never, and refused", async () => {
+  await using node = await startDoctorNode({ id: "self" });
+  const mirror = await node.client.state();
+  assert(mirror.kind === "told");
+  const peers = ["a", "b"].map((id) => ({ id, addresses: [`10.0.0.${id}`], registryPort: 5000 }));
+  const seen = async (transfer?: Partial<PeerTransferStatus>) => {
+    const usual = { tls: "preferred", membersOnly: false, transports: {}, refusedContainerds: [] };
+    const status = { ...mirror.status, peers } as NodeStatus;
+    const whole = transfer === undefined
+      ? status
+      : { ...status, transfer: { ...usual, ...transfer } as PeerTransferStatus };
+    const context = await node.context({ mirror: { kind: "told", status: whole } });
+    return (await transferCheck.run(context, NEVER)).map(({ code, what }) => [code, what]);
+  };
+  assert.deepEqual(await seen(), [], "of a version that does not tell");
+  assert.deepEqual(await seen({ membersOnly: true, transports: { a: "tls", b: "tls" } }), [
+    [undefined, "TLS with 2 of 2 peers, all with the cluster's secret"],
+  ]);
+  const mixed = { transports: { a: "tls", b: "plain" } } as const;
+  assert.deepEqual(await seen(mixed), [
+    ["transfer-plain", "1 of 2 peers: 10.0.0.b:5000"],
+    [undefined, "TLS with 1 of 2 peers"],
+  ]);
+  assert.deepEqual((await seen({ ...mixed, tls: "required" }))[0]![0], "transfer-impossible");
+  assert.deepEqual(await seen({ transports: { a: "tls" } }), [
+    ["transfer-untold", "1 of 2 peers: 10.0.0.b:5000"],
+    [undefined, "TLS with 1 of 2 peers"],
+  ]);
+  assert.deepEqual(await seen({ tls: "never" }), [["transfer-plain-only", "no TLS between nodes"]]);
+  const refused = await seen({ ...mixed, refusedContainerds: ["10.1.0.1"] });
+  assert.deepEqual(refused[0], ["containerd-refused", "a containerd at 10.1.0.1 was refused"]);
 });
 
 Deno.test("round-trip: nothing to try, good bytes, other bytes, and none", async () => {

@@ -6,9 +6,9 @@
 import "../../../lib/routing/libp2p/unref_broadcast_channel.ts";
 import { generateKeyPair } from "@libp2p/crypto/keys";
 import { identify } from "@libp2p/identify";
-import type { Libp2p, PrivateKey, Stream } from "@libp2p/interface";
+import type { ConnectionEncrypter, Libp2p, PrivateKey, Stream } from "@libp2p/interface";
 import { kadDHT, passthroughMapper } from "@libp2p/kad-dht";
-import { noise } from "@libp2p/noise";
+import { noise, type NoiseComponents } from "@libp2p/noise";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
@@ -32,12 +32,14 @@ export interface BareNode extends AsyncDisposable {
  * @param handler Handles streams of the DHT's protocol; left out, it is a DHT node as `@libp2p/kad-dht` makes it.
  * @param privateKey Its identity. Default: a new one.
  * @param ip Where it listens; a loopback address.
+ * @param encrypter How it encrypts. Default: noise.
  * @returns The node, listening on loopback.
  */
 export async function startBareNode(
   handler?: (stream: Stream) => void,
   privateKey?: PrivateKey,
   ip = "127.0.0.1",
+  encrypter: (components: NoiseComponents) => ConnectionEncrypter = noise(),
 ): Promise<BareNode> {
   privateKey ??= await generateKeyPair("Ed25519");
   const self = peerIdFromPrivateKey(privateKey);
@@ -47,7 +49,7 @@ export async function startBareNode(
     datastore: records,
     addresses: { listen: [`/ip4/${ip}/tcp/0`] },
     transports: [tcp()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [encrypter],
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
     services: {

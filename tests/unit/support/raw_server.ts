@@ -25,7 +25,10 @@ export interface RawServer extends AsyncDisposable {
 const encoder = new TextEncoder();
 
 /** Writes all of a text or of some bytes. */
-export async function send(connection: Deno.Conn, data: string | Uint8Array): Promise<void> {
+export async function send(
+  connection: Pick<Deno.Conn, "write">,
+  data: string | Uint8Array,
+): Promise<void> {
   const bytes = typeof data === "string" ? encoder.encode(data) : data;
   let written = 0;
   while (written < bytes.length) written += await connection.write(bytes.subarray(written));

@@ -103,3 +103,9 @@ securityContext:
 # Variables of other services would only be in the way of ours.
 enableServiceLinks: false
 {{- end -}}
+
+{{/* "true" if content travels between mirrors over TLS alone; empty if not. */}}
+{{- define "kagami.requiresTls" -}}
+{{- $kagami := include "kagami.settings" . | fromYaml -}}
+{{- if or .Values.clusterSecretName (eq $kagami.peerTls "required") }}true{{ end -}}
+{{- end -}}

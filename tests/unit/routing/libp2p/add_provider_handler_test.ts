@@ -7,7 +7,7 @@ import {
   MAX_TOLD_ADDRESSES,
 } from "../../../../lib/routing/libp2p/add_provider_handler.ts";
 import { digestOf, providerKey } from "../../../../lib/routing/libp2p/provider_key.ts";
-import { BEGINNING, END } from "../../../../lib/routing/libp2p/telling.ts";
+import { markKey, type TellingSource } from "../../../../lib/routing/libp2p/telling.ts";
 import { makePeerId } from "../../support/peer_ids.ts";
 
 const KEY = providerKey("docker.io/library/nginx:1.27").multihash;
@@ -29,9 +29,15 @@ function recording(options: { readonly merge?: () => Promise<void> } = {}) {
     },
     now: () => time,
   });
-  const handle = (key: Uint8Array, provider: PeerId, addresses = [ADDRESS]) =>
+  const handle = (
+    key: Uint8Array,
+    provider: PeerId,
+    addresses = [ADDRESS],
+    source: TellingSource = {},
+  ) =>
     handler.handle(sender, {
       key,
+      source,
       providers: [{
         id: provider.toMultihash().bytes,
         multiaddrs: addresses.map(({ bytes }) => bytes),
@@ -40,6 +46,7 @@ function recording(options: { readonly merge?: () => Promise<void> } = {}) {
   return { done, handle, handler, advance: (ms: number) => void (time += ms) };
 }
 
+const EPOCH = "0123456789abcdef";
 const RECORD = `record ${digestOf(KEY)?.toHex()} ${sender}`;
 const ADDRESSES = `addresses ${sender} ${ADDRESS}`;
 
@@ -78,7 +85,7 @@ Deno.test("what a peer announces for another one, or withdraws for it, is ignore
   const { done, handle } = recording();
   await handle(KEY, other);
   await handle(KEY, other, []);
-  await handle(BEGINNING.multihash, other, []);
+  await handle(markKey({ kind: "begins", epoch: EPOCH, sequence: 1 }), other, []);
   assert.deepEqual(done, []);
 });
 
@@ -90,9 +97,41 @@ Deno.test("a provider without addresses withdraws its record", async () => {
 
 Deno.test("a peer marks where all of its keys begin and end", async () => {
   const { done, handle } = recording();
-  await handle(BEGINNING.multihash, sender, []);
-  await handle(END.multihash, sender, []);
+  const source = {};
+  for (const kind of ["begins", "goes on", "ends"] as const) {
+    await handle(markKey({ kind, epoch: EPOCH, sequence: 1 }), sender, [], source);
+  }
   assert.deepEqual(done, [`begins ${sender}`, `ends ${sender}`]);
+});
+
+Deno.test("a batch that arrives after a newer one, on another stream, changes nothing", async () => {
+  const { done, handle } = recording();
+  const [older, newer] = [{}, {}];
+  const marked = (kind: "begins" | "goes on" | "ends", sequence: number, source: TellingSource) =>
+    handle(markKey({ kind, epoch: EPOCH, sequence }), sender, [], source);
+  await marked("begins", 1, older);
+  await marked("goes on", 2, newer);
+  await handle(KEY, sender, [ADDRESS], newer);
+  done.length = 0;
+  await handle(KEY, sender, [], older);
+  await handle(KEY, sender, [ADDRESS], older);
+  await marked("ends", 1, older);
+  const late = {};
+  await marked("begins", 1, late);
+  await handle(KEY, sender, [], late);
+  assert.deepEqual(done, []);
+  await handle(KEY, sender, [], newer);
+  assert.deepEqual(done.splice(0), [`remove ${digestOf(KEY)?.toHex()} ${sender}`]);
+  await marked("goes on", 3, older);
+  await handle(KEY, sender, [ADDRESS], older);
+  assert.deepEqual(done, [RECORD], "the older stream may be used again");
+});
+
+Deno.test("what comes without marks, as from Spegel, is never too old", async () => {
+  const { done, handle } = recording();
+  await handle(markKey({ kind: "goes on", epoch: EPOCH, sequence: 9 }), sender, [], {});
+  await handle(KEY, sender);
+  assert.deepEqual(done, [ADDRESSES, RECORD]);
 });
 
 Deno.test("keys other than of sha2-256 are ignored, and a message without a key is an error", async () => {

@@ -1,10 +1,22 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { generateKeyPair } from "@libp2p/crypto/keys";
+import { peerIdFromString } from "@libp2p/peer-id";
+import { lpStream } from "@libp2p/utils";
 import { multiaddr } from "@multiformats/multiaddr";
+import { concatenate } from "../../../../lib/concatenate.ts";
 import { ConfigError, UnavailableError } from "../../../../lib/errors.ts";
 import { StaticBootstrapper } from "../../../../lib/routing/bootstrap/static.ts";
+import { DHT_PROTOCOL } from "../../../../lib/routing/libp2p/dht.ts";
+import { withoutPeerId } from "../../../../lib/routing/libp2p/peer_addresses.ts";
 import { providerKey } from "../../../../lib/routing/libp2p/provider_key.ts";
+import {
+  encodeAddProvider,
+  encodeFormerProvider,
+  encodePing,
+  encodeProvider,
+} from "../../../../lib/routing/libp2p/provider_message.ts";
+import { markKey } from "../../../../lib/routing/libp2p/telling.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePort } from "../../support/free_port.ts";
 import { type BareNode, startBareNode } from "../../support/libp2p_node.ts";
@@ -101,6 +113,35 @@ Deno.test("a key that is withdrawn is found by nobody any more, and found again 
     await findsExactly(other, KEY, [node]);
     await findsExactly(other, "other", [node]);
   }
+});
+
+Deno.test("what a peer sent before and what arrives late, on another stream, changes nothing", async () => {
+  await using cluster = await Libp2pCluster.create();
+  const node = await cluster.start("a", []);
+  await using peer = await startBareNode();
+  await connect(peer, node);
+  const id = peer.node.peerId.toMultihash().bytes;
+  const addresses = peer.node.getMultiaddrs().map((address) => withoutPeerId(address).bytes);
+  const announced = encodeAddProvider(providerKey(KEY).multihash, encodeProvider(id, addresses));
+  const former = encodeFormerProvider(id);
+  const withdrawn = encodeAddProvider(providerKey(KEY).multihash, former);
+  const mark = (sequence: number) =>
+    encodeAddProvider(markKey({ kind: "goes on", epoch: "00".repeat(8), sequence }), former);
+  const openStream = async () => {
+    const stream = await peer.node.dialProtocol(peerIdFromString(node.id), DHT_PROTOCOL);
+    const messages = lpStream(stream);
+    return async (...bytes: Uint8Array<ArrayBuffer>[]) => {
+      stream.send(concatenate([...bytes, encodePing()]));
+      await messages.read(); // The answer to the ping: all before it was handled.
+    };
+  };
+  const [first, second] = [await openStream(), await openStream()];
+  await first(mark(1));
+  await second(mark(2), announced);
+  await first(withdrawn);
+  await findsExactly(node, KEY, [{ id: peer.id, router: node.router }]);
+  await second(mark(3), withdrawn);
+  await findsExactly(node, KEY, []);
 });
 
 Deno.test("a router tells its connections, and streams that are gone when nobody uses them", async () => {
