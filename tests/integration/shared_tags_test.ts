@@ -16,11 +16,15 @@ const REPOSITORY = "team/app";
 
 const NODES = 4;
 
-async function start(guard?: ClusterOptions["guard"]): Promise<TestCluster> {
+/** Starts the nodes; with tags resolved together unless the environment says otherwise. */
+async function start(
+  guard?: ClusterOptions["guard"],
+  env: ClusterOptions["env"] = { SHARE_TAG_RESOLUTION: "true" },
+): Promise<TestCluster> {
   return await TestCluster.start({
     nodes: NODES,
     env: {
-      SHARE_TAG_RESOLUTION: "true",
+      ...env,
       MIRRORED_REGISTRIES: `http://${UPSTREAM}`,
       MIRROR_RESOLVE_TIMEOUT: "50ms",
     },
@@ -46,6 +50,15 @@ async function tagAnswers(cluster: TestCluster): Promise<{ method: string; statu
     .map(({ method, status }) => ({ method, status }));
 }
 
+/** How often upstream handed a manifest out. */
+async function manifestsSent(cluster: TestCluster): Promise<number> {
+  const start = `/v2/${REPOSITORY}/manifests/`;
+  const sent = (await cluster.upstream.requests()).filter(({ method, path, status }) =>
+    method === "GET" && path.startsWith(start) && status === 200
+  );
+  return sent.length;
+}
+
 async function sum(cluster: TestCluster, metric: string): Promise<number> {
   const counts = await Promise.all(cluster.nodes.map(({ mirror }) => mirror.metric(metric)));
   return counts.reduce((total, count) => total + count, 0);
@@ -60,6 +73,7 @@ Deno.test({
     await t.step("the first pulls", async () => {
       await pullAll(cluster, image);
       assert.deepEqual(await tagAnswers(cluster), [{ method: "HEAD", status: 200 }]);
+      assert.equal(await manifestsSent(cluster), 1);
       assert.equal(await sum(cluster, "kagami_share_tag_questions_total"), 1);
       assert.equal(await sum(cluster, "kagami_share_tag_answers_total"), NODES);
     });
@@ -69,6 +83,19 @@ Deno.test({
       const pulls = cluster.nodes.map(({ cri }) => cri.pullImage(reference));
       for (const { status } of await Promise.allSettled(pulls)) assert.equal(status, "rejected");
     });
+  },
+});
+
+Deno.test({
+  name: "four nodes ask upstream about a tag each for itself if nobody says otherwise",
+  ...REQUIRES_TEST_BED,
+  async fn() {
+    await using cluster = await start(undefined, {});
+    const image = await cluster.push({ layers: [1_500_000] }, "v1", REPOSITORY);
+    await pullAll(cluster, image);
+    const each = Array(NODES).fill({ method: "HEAD", status: 200 });
+    assert.deepEqual(await tagAnswers(cluster), each);
+    assert.equal(await sum(cluster, "kagami_share_tag_questions_total"), 0);
   },
 });
 
