@@ -151,6 +151,14 @@ const GRAPHS: readonly Panel[] = [
     ],
   },
   {
+    title: "Tags resolved together",
+    unit: "ops",
+    queries: [
+      ["questions to upstream", `sum(rate(kagami_share_tag_questions_total{${OURS}}${RATE}))`],
+      ["answers from them", `sum(rate(kagami_share_tag_answers_total{${OURS}}${RATE}))`],
+    ],
+  },
+  {
     title: "Wait for shared downloads",
     unit: "s",
     queries: quantiles("kagami_share_wait_seconds", OURS),
