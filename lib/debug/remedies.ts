@@ -36,6 +36,8 @@ export const REMEDIES: Readonly<Record<string, string>> = {
     "let the mirror's service account get, create and update Leases in its namespace",
   "an upstream registry cannot be asked for access":
     "let the mirror reach the registry; until then its private images come from upstream alone",
+  "upstream cannot be asked what a tag stands for":
+    "let the mirror reach the registry, or switch SHARE_TAG_RESOLUTION off; nodes ask themselves meanwhile",
   "a certificate of an upstream registry cannot be read":
     "let the mirror's user read the file, or take it out of the folder of certificates",
   "refused a request that is not of this node":

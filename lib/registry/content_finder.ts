@@ -147,6 +147,8 @@ export class ContentFinder {
       throw new NotFoundError(`${digest} is not a manifest`);
     }
     if (!wantsBody(request, digest)) return { descriptor, source };
+    const kept = path.kind === "manifests" ? store.kept?.(digest) : undefined;
+    if (kept?.length === descriptor.size) return { descriptor, source, body: kept };
     const range = path.kind === "blobs"
       ? parseRange(rangeHeader(request, digest), descriptor.size)
       : undefined;

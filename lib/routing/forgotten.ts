@@ -7,6 +7,12 @@
 /** How long a peer is not offered again for a key that it answered not to have. */
 export const FORGET_MILLISECONDS = 60_000;
 
+/**
+ * The same where it is not known when the peer announced the key, in milliseconds: it may have done so since then, and
+ * what it has no longer it takes back itself, as a rule.
+ */
+export const FORGET_UNDATED_MILLISECONDS = 10_000;
+
 /** Most pairs of key and peer that are remembered; the oldest go first. */
 export const MAX_FORGOTTEN = 10_000;
 
@@ -46,19 +52,19 @@ export class Forgotten {
    * @param key What is looked up.
    * @param peer Identity of the peer.
    * @param advertisedAt When the peer last announced the key, on the same clock; an announcement after the
-   * peer was forgotten counts again. Left out when unknown.
+   * peer was forgotten counts again. Left out when unknown: then the peer is left out for a shorter time.
    * @returns True if the peer is to be left out.
    */
   has(key: string, peer: string, advertisedAt?: number): boolean {
     const name = pairName(key, peer);
     const since = this.#since.get(name);
     if (since === undefined) return false;
-    const over = this.#now() - since >= FORGET_MILLISECONDS;
-    if (over || (advertisedAt !== undefined && advertisedAt > since)) {
+    const age = this.#now() - since;
+    if (age >= FORGET_MILLISECONDS || (advertisedAt !== undefined && advertisedAt > since)) {
       this.#since.delete(name);
       return false;
     }
-    return true;
+    return advertisedAt !== undefined || age < FORGET_UNDATED_MILLISECONDS;
   }
 }
 

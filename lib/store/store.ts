@@ -205,6 +205,15 @@ export interface Store {
   open(digest: Digest, range?: ByteRange): Promise<ContentReader>;
 
   /**
+   * Bytes of a small content, if they are in memory and known to match the digest. For whoever has just got its descriptor:
+   * that it is still here is not looked at. Left out by stores that keep none.
+   *
+   * @param digest What to read.
+   * @returns All of its bytes, to be left as they are.
+   */
+  kept?(digest: Digest): Uint8Array | undefined;
+
+  /**
    * Lists all tags and all content, as they are now.
    *
    * @throws {UnavailableError} If the store cannot be asked.

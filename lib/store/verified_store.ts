@@ -14,6 +14,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Span, Tracing } from "../observability/tracing.ts";
 import { sleep } from "../sleep.ts";
+import { SmallContents } from "./small_contents.ts";
 import type {
   ByteRange,
   ContentReader,
@@ -65,6 +66,7 @@ export class VerifiedStore implements Store {
   readonly #options: VerifiedStoreOptions;
   /** What was found right, by digest, oldest first. */
   readonly #verified = new Map<Digest, Verified>();
+  readonly #small = new SmallContents();
   #chunkMemory = 0;
   /** Contents that the last listing had; undefined before the first one. */
   #listed: ReadonlySet<Digest> | undefined;
@@ -127,6 +129,11 @@ export class VerifiedStore implements Store {
     }
   }
 
+  /** What was found right is right for good; whether it is still here the caller has just asked. */
+  kept(digest: Digest): Uint8Array | undefined {
+    return this.#small.get(digest);
+  }
+
   async #verifyOnce(digest: Digest): Promise<void> {
     let running = this.#running.get(digest);
     if (running === undefined) {
@@ -167,9 +174,9 @@ export class VerifiedStore implements Store {
     const isSmall = reader.size <= VERIFICATION_BUFFER_SIZE;
     if (!isSmall) await this.#acquire();
     try {
-      const { matches, list } = await this.#hash(digest, reader, pace);
+      const { matches, list, bytes } = await this.#hash(digest, reader, pace);
       span?.set({ "kagami.size": reader.size, "kagami.matches": matches });
-      if (matches) this.#remember(digest, versionOf(reader), list);
+      if (matches) this.#remember(digest, versionOf(reader), list, bytes);
       else this.#condemn(digest, versionOf(reader));
     } finally {
       if (!isSmall) this.#release();
@@ -181,15 +188,20 @@ export class VerifiedStore implements Store {
     digest: Digest,
     reader: ContentReader,
     pace: Pace,
-  ): Promise<ReturnType<ChunkListBuilder["finish"]>> {
+  ): Promise<ReturnType<ChunkListBuilder["finish"]> & { readonly bytes?: Uint8Array }> {
     const builder = new ChunkListBuilder(digest);
     const buffer = new Uint8Array(Math.min(VERIFICATION_BUFFER_SIZE, Math.max(1, reader.size)));
+    let pieces = 0;
     try {
       while (true) {
         this.#abort.signal.throwIfAborted();
         const startedAt = performance.now();
         const count = await reader.read(buffer);
-        if (count === 0) return builder.finish();
+        // After a single piece the buffer still holds all of it.
+        if (count === 0) {
+          return pieces === 1 ? { ...builder.finish(), bytes: buffer } : builder.finish();
+        }
+        pieces += 1;
         builder.update(buffer.subarray(0, count));
         await pace(performance.now() - startedAt, this.#abort.signal);
       }
@@ -199,9 +211,15 @@ export class VerifiedStore implements Store {
     }
   }
 
-  #remember(digest: Digest, version: string, list: ChunkList | undefined): void {
+  #remember(
+    digest: Digest,
+    version: string,
+    list: ChunkList | undefined,
+    bytes: Uint8Array | undefined,
+  ): void {
     this.#corrupt.delete(digest);
     this.#forget(digest);
+    if (bytes !== undefined) this.#small.set(digest, bytes);
     // A list that left no room for others would push out the content itself.
     const fits = list !== undefined && list.bytes.length <= MAX_CHUNK_LIST_MEMORY / 4;
     const chunks = fits && list.count > 1 ? list : undefined;
@@ -215,6 +233,7 @@ export class VerifiedStore implements Store {
   }
 
   #forget(digest: Digest): void {
+    this.#small.delete(digest);
     this.#chunkMemory -= this.#verified.get(digest)?.chunks?.bytes.length ?? 0;
     this.#verified.delete(digest);
   }

@@ -70,11 +70,18 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await load.stop();
   const lastEventAt = world.now();
   say("all is healed, looking at what is left");
-  const truth = await waitForTruth(world, lastEventAt + TRUTH_MS, say);
-  const content = await checkContent(world);
-  const withdrawal = truth.violations.length === 0 ? await checkWithdrawal(world) : [];
-  const leaks = await checkLeaks(world, before);
+  const ended = await world.ended();
+  const end = ended.length > 0 ? UNKNOWN : await lookAtEnd(world, before, lastEventAt, say);
   const { pulls } = world;
+  const violations = [
+    ...ended,
+    ...world.violations,
+    ...pulls.violations.map(({ node, reference, from, to, failure }) =>
+      `node ${node} failed to pull ${reference} (${seconds(from)} to ${seconds(to)}): ${failure}`
+    ),
+    ...end.violations,
+  ];
+  if (violations.length > 0) say(`logs are kept in ${await world.keepLogs()}`);
   return {
     seed,
     schedule,
@@ -82,16 +89,34 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     pulls: pulls.counts,
     pullMilliseconds: pulls.milliseconds,
     rollouts: load.rollouts,
+    before,
+    ...end,
+    violations,
+  };
+}
+
+/** What is seen at the end. */
+type End = Pick<ChaosReport, "contents" | "keys" | "truthAfterSeconds" | "after" | "violations">;
+
+/** Of a cluster that is not whole any more. */
+const UNKNOWN: End = { contents: 0, keys: 0, truthAfterSeconds: NaN, after: [], violations: [] };
+
+async function lookAtEnd(
+  world: World,
+  before: readonly ProcessSample[],
+  lastEventAt: number,
+  say: (line: string) => void,
+): Promise<End> {
+  const truth = await waitForTruth(world, lastEventAt + TRUTH_MS, say);
+  const content = await checkContent(world);
+  const withdrawal = truth.violations.length === 0 ? await checkWithdrawal(world) : [];
+  const leaks = await checkLeaks(world, before);
+  return {
     contents: content.read,
     keys: truth.keys,
     truthAfterSeconds: (truth.at - lastEventAt) / 1000,
-    before,
     after: leaks.after,
     violations: [
-      ...world.violations,
-      ...pulls.violations.map(({ node, reference, from, to, failure }) =>
-        `node ${node} failed to pull ${reference} (${seconds(from)} to ${seconds(to)}): ${failure}`
-      ),
       ...truth.violations,
       ...content.violations,
       ...withdrawal,

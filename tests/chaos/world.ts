@@ -38,6 +38,9 @@ const ROLLED_OUT: readonly (readonly number[])[] = [
   [50_000, 5_000_000],
 ];
 
+/** Lines of a log that are shown. */
+const LAST_LINES = 12;
+
 /** Options of {@linkcode World.create}. */
 export interface WorldOptions {
   readonly nodes: number;
@@ -121,6 +124,38 @@ export class World implements AsyncDisposable {
   /** All its images. */
   get allImages(): PushedImage[] {
     return [...this.images, ...this.rolledOut];
+  }
+
+  /**
+   * Says whose mirror has ended without being told to.
+   *
+   * @returns In words, with the end of its log. Empty while none is killed on purpose.
+   */
+  async ended(): Promise<string[]> {
+    const ended = this.numbers.filter((number) => !this.node(number).mirror.isRunning);
+    return await Promise.all(ended.map(async (number) => {
+      const log = await Deno.readTextFile(
+        `${this.node(number).containerd.folder}/mirror.log`,
+      );
+      const last = log.trimEnd().split("\n").slice(-LAST_LINES).join("\n    ");
+      return `the mirror of node ${number} has ended by itself; its log ends with\n    ${last}`;
+    }));
+  }
+
+  /**
+   * Copies logs to where they outlive the cluster.
+   *
+   * @returns The folder.
+   */
+  async keepLogs(): Promise<string> {
+    const folder = await Deno.makeTempDir({ prefix: "kagami-chaos-logs-" });
+    for (const number of this.numbers) {
+      for (const name of ["mirror", "containerd"]) {
+        const from = `${this.node(number).containerd.folder}/${name}.log`;
+        await Deno.copyFile(from, `${folder}/node-${number}-${name}.log`);
+      }
+    }
+    return folder;
   }
 
   /** @returns The node of a number, from 1. */

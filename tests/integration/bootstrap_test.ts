@@ -12,7 +12,7 @@ import { SeedCluster, type SeedNode } from "./harness/seed_nodes.ts";
 
 const DOMAIN = "kagami-bootstrap.kagami.svc.cluster.test";
 const HTTP_BOOTSTRAP_PORT = 5002;
-const WEBSOCKET_PORT = 5003;
+const WEBSOCKET_PORT = 5004;
 
 function staticPeers(...peers: readonly string[]): Record<string, string> {
   return { BOOTSTRAP_KIND: "static", STATIC_BOOTSTRAP_PEERS: peers.join(",") };

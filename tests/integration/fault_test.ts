@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { blobPath, TestCluster } from "./harness/cluster.ts";
+import { PORTS } from "./harness/mirror_process.ts";
 import { runInside } from "./harness/network.ts";
 import { partOfLayer } from "./harness/part_of_layer.ts";
 import { eventually } from "./harness/process.ts";
@@ -33,7 +34,7 @@ Deno.test({
         const filter = [
           "state",
           "established",
-          `( sport = :5000 and dst = ${three.mirror.node.ip} )`,
+          `( sport = :${PORTS.peers} and dst = ${three.mirror.node.ip} )`,
         ];
         const { stdout } = await runInside(node.mirror.node, "ss", "-Htn", ...filter);
         // What waits to be sent tells which connection carries the layer.

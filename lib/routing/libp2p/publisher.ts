@@ -11,7 +11,13 @@
 import type { Logger } from "../../observability/logger.ts";
 import { type Sleep, sleep } from "../../sleep.ts";
 import { REPLICATION } from "./dht.ts";
-import { closest, commonPrefixLength, isAmongClosest, type Positioned } from "./keyspace.ts";
+import {
+  closest,
+  commonPrefixLength,
+  compareDistance,
+  isAmongClosest,
+  type Positioned,
+} from "./keyspace.ts";
 import { PendingKeys } from "./pending_keys.ts";
 import { type ProviderKey, providerKey } from "./provider_key.ts";
 import type { Telling } from "./telling.ts";
@@ -243,7 +249,7 @@ export class Publisher {
     if (known !== undefined && now() - known.at < REGION_TTL_MS) return known.peers;
     const found = new Map(network.peers().map((peer) => [peer.id, peer]));
     // From both ends, since the closest peers of one end need not be those of the other.
-    for (const key of new Set([keys[0]!, keys.at(-1)!])) {
+    for (const key of endsOf(keys)) {
       try {
         for (const peer of await network.closestPeers(key, this.#abort.signal)) {
           found.set(peer.id, peer);
@@ -364,6 +370,21 @@ export function networkSize(peers: readonly Positioned[]): number {
   const shared = commonPrefixLength(nearest.position, farthest.position);
   return Math.max(peers.length, near.length * 2 ** Math.min(shared, 32));
 }
+
+/** The keys that lie first and last, which may be the same. */
+function endsOf(keys: readonly ProviderKey[]): Set<ProviderKey> {
+  let first = { key: keys[0]!, position: keys[0]!.position };
+  let last = first;
+  for (const key of keys) {
+    const { position } = key;
+    if (compareDistance(ORIGIN, position, first.position) < 0) first = { key, position };
+    if (compareDistance(ORIGIN, position, last.position) > 0) last = { key, position };
+  }
+  return new Set([first.key, last.key]);
+}
+
+/** Where the keyspace begins. */
+const ORIGIN = new Uint8Array(32);
 
 function regionOf(position: Uint8Array, bits: number): string {
   let region = "";

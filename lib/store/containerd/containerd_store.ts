@@ -34,6 +34,15 @@ export const CHILD_LABEL_PREFIX = "containerd.io/gc.ref.content";
 /** Time limit of the question whether containerd is there, in milliseconds. */
 export const STATUS_TIMEOUT_MS = 1000;
 
+/**
+ * How long it holds for opening a content that containerd has just described it, in milliseconds: one question is enough
+ * for a request.
+ */
+export const PRESENT_MS = 100;
+
+/** Most contents of which that is remembered; the oldest go first. */
+export const MAX_PRESENT = 256;
+
 /** Options of {@linkcode ContainerdStore}. */
 export interface ContainerdStoreOptions {
   /** Path of containerd's socket. */
@@ -54,6 +63,8 @@ export class ContainerdStore implements Store {
   readonly #contentPath: string;
   readonly #watcher: ContainerdWatcher;
   readonly #inspector = new ManifestInspector();
+  /** When containerd said that it has a content. */
+  readonly #present = new Map<Digest, number>();
 
   /**
    * @param options Socket, namespace, and content directory.
@@ -80,6 +91,9 @@ export class ContainerdStore implements Store {
 
   async descriptor(digest: Digest): Promise<Descriptor> {
     const size = await this.#size(digest);
+    this.#present.delete(digest);
+    this.#present.set(digest, performance.now());
+    if (this.#present.size > MAX_PRESENT) this.#present.delete(this.#present.keys().next().value!);
     const { mediaType, subject } = await this.#inspector.inspect(
       digest,
       async () => await this.#openFile(digest) ?? this.#openCall(digest, size),
@@ -96,6 +110,10 @@ export class ContainerdStore implements Store {
   }
 
   async open(digest: Digest, range?: ByteRange): Promise<ContentReader> {
+    if (this.#isPresent(digest)) {
+      const file = await this.#openFile(digest, range);
+      if (file !== undefined) return file;
+    }
     // A file alone means nothing: it may belong to another namespace, or be deleted already.
     const [size, file] = await Promise.allSettled([
       this.#size(digest),
@@ -107,6 +125,13 @@ export class ContainerdStore implements Store {
     }
     if (file.status === "rejected") throw file.reason;
     return file.value ?? this.#openCall(digest, size.value, range);
+  }
+
+  /** Whether containerd has just said so; an answer serves once. */
+  #isPresent(digest: Digest): boolean {
+    const saidAt = this.#present.get(digest);
+    this.#present.delete(digest);
+    return saidAt !== undefined && performance.now() - saidAt < PRESENT_MS;
   }
 
   /** @returns Undefined if there is no such file, e.g. since the content directory is not mounted. */

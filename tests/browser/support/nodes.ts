@@ -79,7 +79,11 @@ export function pageOf(node: DemoNode): string {
 
 /** Pulls the image through a node into its store; the node must have heard of it. */
 export async function pull(node: DemoNode): Promise<void> {
-  await pullDemoImage(node.url, node.store);
+  // On a machine that does much else a peer may take too long to answer.
+  await eventually(`${node.name} pulls the image`, async () => {
+    await pullDemoImage(node.url, node.store);
+    return true;
+  }, PAGE_TIMEOUT_MS);
 }
 
 /** Waits until a node finds the image at so many peers. */

@@ -65,7 +65,7 @@ async function sendFile(
 for (
   const [size, range] of [
     [MIN_KERNEL_BYTES, undefined],
-    [MiB, undefined],
+    [MIN_KERNEL_BYTES + 1, undefined],
     [3 * MiB + 5, { start: 7, end: 3 * MiB }],
     [MAX_CALL_BYTES * 3 + 1, undefined],
     [40 * MiB, { start: 1, end: 40 * MiB - 1 }],

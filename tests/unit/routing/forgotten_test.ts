@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { FORGET_MILLISECONDS, Forgotten, MAX_FORGOTTEN } from "../../../lib/routing/forgotten.ts";
+import {
+  FORGET_MILLISECONDS,
+  FORGET_UNDATED_MILLISECONDS,
+  Forgotten,
+  MAX_FORGOTTEN,
+} from "../../../lib/routing/forgotten.ts";
 
 function forgottenAt(start: number) {
   let time = start;
@@ -13,9 +18,19 @@ Deno.test("Forgotten leaves a peer out for one key and for a while", () => {
   assert(!forgotten.has("key", "other"));
   assert(!forgotten.has("other", "peer"));
   advance(FORGET_MILLISECONDS - 1);
+  assert(forgotten.has("key", "peer", 0));
+  advance(1);
+  assert(!forgotten.has("key", "peer", 0));
+});
+
+Deno.test("a peer is left out for a shorter time where it is not known when it announced the key", () => {
+  const { forgotten, advance } = forgottenAt(0);
+  forgotten.add("key", "peer");
+  advance(FORGET_UNDATED_MILLISECONDS - 1);
   assert(forgotten.has("key", "peer"));
   advance(1);
   assert(!forgotten.has("key", "peer"));
+  assert(forgotten.has("key", "peer", 0), "an older announcement still says nothing");
 });
 
 Deno.test("a peer that announces the key after it was forgotten counts again, for good", () => {
@@ -32,7 +47,7 @@ Deno.test("forgetting a peer again starts its time anew", () => {
   advance(FORGET_MILLISECONDS - 1);
   forgotten.add("key", "peer");
   advance(FORGET_MILLISECONDS - 1);
-  assert(forgotten.has("key", "peer"));
+  assert(forgotten.has("key", "peer", 0));
 });
 
 Deno.test("Forgotten has a bound; the pairs forgotten longest ago go first", () => {

@@ -4,6 +4,7 @@ import { CHUNK_SIZE, ChunkList } from "../../../lib/oci/chunk_list.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { silentLogger } from "../../../lib/observability/logger.ts";
 import { LayoutStore } from "../../../lib/store/layout/layout_store.ts";
+import { MAX_SMALL_CONTENT } from "../../../lib/store/small_contents.ts";
 import type { Store, StoreEvent } from "../../../lib/store/store.ts";
 import {
   MAX_CONCURRENT_VERIFICATIONS,
@@ -404,4 +405,27 @@ Deno.test("VerifiedStore is called like its store, and as ready as it", async ()
   const { inner, store } = verified(CONTENT);
   assert.equal(store.name, inner.name);
   assert.deepEqual(await store.status(), await inner.status());
+});
+
+Deno.test("VerifiedStore keeps small content that was found right, and nothing else", async () => {
+  const small = makeContent(MAX_SMALL_CONTENT, 3);
+  const longer = makeContent(MAX_SMALL_CONTENT + 1, 4);
+  const { inner, store } = verified(small, longer);
+  assert.equal(store.kept(small.digest), undefined, "nobody has asked for it");
+  for (const { digest } of [small, longer]) await (await store.open(digest)).close();
+  assert.deepEqual(store.kept(small.digest), small.bytes);
+  assert.equal(store.kept(longer.digest), undefined);
+  // Replaced by something wrong: found out when it is opened.
+  inner.put(small.bytes.slice(1), [], small.digest);
+  await assert.rejects(store.open(small.digest), NotFoundError);
+  assert.equal(store.kept(small.digest), undefined);
+});
+
+Deno.test("VerifiedStore keeps no content that comes in pieces", async () => {
+  const { store, inner } = verified(CONTENT);
+  const small = makeContent(1000, 5);
+  inner.put(small.bytes, [], small.digest);
+  inner.open = () => Promise.resolve(inner.track(new BytesReader(small.bytes, { piece: 600 })));
+  await (await store.open(small.digest)).close();
+  assert.equal(store.kept(small.digest), undefined);
 });

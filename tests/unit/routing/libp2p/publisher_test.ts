@@ -470,6 +470,25 @@ Deno.test("Publisher tells a key of a large network to its closest peers only, a
   assert(it.walks.length < keys.length / 2, `${it.walks.length} walks`);
 });
 
+Deno.test("keys get to nearly all of their closest peers, though few walks are made for them", async () => {
+  const [self, ...everybody] = peersOf(1001) as [Positioned, ...Positioned[]];
+  // As after a while in a network of this size: all peers nearby, and some of the rest.
+  const table = closest(self.position, everybody, everybody.length)
+    .filter((_, index) => index < REPLICATION || index % 4 === 0);
+  const keys = keysOf(1000);
+  await using it = publisherIn(table);
+  it.network.walk = (key) => Promise.resolve(closest(key.position, everybody, REPLICATION));
+  it.publisher.add(keys);
+  await settle();
+  const told = new Map(everybody.map(({ id }) => [id, new Set(it.told(id))]));
+  const reached = keys.flatMap(({ text, position }) =>
+    closest(position, everybody, REPLICATION).filter(({ id }) => told.get(id)!.has(text))
+  );
+  const share = reached.length / (keys.length * REPLICATION);
+  assert(share > 0.98, `${share} of the records`);
+  assert(it.walks.length < keys.length / 5, `${it.walks.length} walks`);
+});
+
 Deno.test("Publisher walks to a region once for a while, and anew when a peer came", async () => {
   const peers = peersOf(REPLICATION + 1);
   await using it = publisherIn(peers);
