@@ -51,6 +51,7 @@ class Pair implements AsyncDisposable {
           OCI_LAYOUT_PATH: layout.path,
           REGISTRY_ADDR: `${ip}:${ports.registry}`,
           ROUTER_ADDR: `${ip}:${ports.router}`,
+          PEER_TLS_ADDR: `${ip}:0`,
           METRICS_ADDR: `${ip}:${ports.metrics}`,
           BOOTSTRAP_KIND: "static",
           STATIC_BOOTSTRAP_PEERS: ips.map((ip) => `${ip}:${ports.router}`).join(","),

@@ -202,6 +202,7 @@ Deno.test("main.ts registry ends with 1 and says so when an address is in use", 
       const run = await runMain(
         "registry",
         "--router-addr=127.0.0.1:0",
+        "--peer-tls-addr=127.0.0.1:0",
         ...Object.entries({ ...addresses, [flag]: address }).map((pair) => pair.join("=")),
         "--store=oci-layout",
         `--oci-layout-path=${folder}`,

@@ -78,6 +78,7 @@ class Bed implements AsyncDisposable {
       "--store=oci-layout",
       `--registry-addr=:${registry}`,
       `--router-addr=127.0.0.1:${router}`,
+      "--peer-tls-addr=127.0.0.1:0",
       `--metrics-addr=:${metrics}`,
       "--bootstrap-kind=static",
       `--static-bootstrap-peers=127.0.0.1:${router}`,
