@@ -3,6 +3,7 @@
  *
  * @module
  */
+import "./monotonic_averages.ts";
 import "./unref_broadcast_channel.ts";
 import { noise } from "@libp2p/noise";
 import { yamux } from "@libp2p/yamux";
