@@ -109,7 +109,9 @@ Deno.test("one trace tells of a pull through two nodes, from the client's span t
   await pair.pull();
   const spans = await receiver.received("spans of both nodes", (all) => {
     const names = new Set(all.map(({ instance, name }) => `${instance}: ${name}`));
-    return names.has("asking: download") && names.has("asked: verify");
+    // A span is sent when it has ended: the inner ones first.
+    const wanted = ["download", "ask peer", "GET blobs"].map((name) => `asking: ${name}`);
+    return [...wanted, "asked: verify", "asked: GET blobs"].every((name) => names.has(name));
   });
   assert(spans.every(({ traceId }) => traceId === TRACE));
   const verify = spans.find(({ name }) => name === "verify")!;
