@@ -7,9 +7,6 @@
 /** No item. */
 export const NONE = -1;
 
-/** An array that is full grows by this factor: with a larger one a quarter of the memory would be unused on average. */
-const GROWTH = 1.25;
-
 /**
  * Makes room in a typed array.
  *
@@ -25,7 +22,7 @@ export function grown<T extends Int32Array | Float64Array | Uint8Array>(
 ): T {
   if (length <= array.length) return array;
   const larger = new (array.constructor as new (length: number) => T)(
-    Math.max(length, Math.ceil(array.length * GROWTH)),
+    Math.max(length, Math.ceil(array.length * 1.5)),
   );
   larger.set(array);
   return larger.fill(fill, array.length) as T;
