@@ -7,7 +7,7 @@
 import { NotFoundError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Source } from "../store/store.ts";
-import { ExpiringSet } from "../transfer/expiring_set.ts";
+import { ExpiringSet } from "../expiring_set.ts";
 import { isSameSource, type PrivateRegistries } from "./private_registries.ts";
 
 /**

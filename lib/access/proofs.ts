@@ -8,7 +8,7 @@
  */
 import { Buffer } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
-import { ExpiringSet } from "../transfer/expiring_set.ts";
+import { ExpiringSet } from "../expiring_set.ts";
 import type { AccessQuestion, UpstreamAnswer } from "./upstream_client.ts";
 
 /** Most proofs that are remembered; the oldest go first. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { abortable } from "../abortable.ts";
+import { ExpiringSet } from "../expiring_set.ts";
 import { referenceKey, type TagReference } from "../oci/reference.ts";
 import { closest, compareDistance } from "../routing/libp2p/keyspace.ts";
 import type { Messenger } from "../routing/messenger.ts";
@@ -25,7 +26,6 @@ import {
   type Resolve,
   type Want,
 } from "./messages.ts";
-import { ExpiringSet } from "../transfer/expiring_set.ts";
 import { MAX_UNREACHABLE, type TagDesk, UNREACHABLE_TTL_MS } from "./tag_desk.ts";
 
 /**
@@ -67,8 +67,8 @@ export interface QuestionsOptions {
 /** See the module. */
 export class Questions {
   readonly #options: QuestionsOptions;
-  /** Coordinators that did not answer, and when. */
-  readonly #silent = new Map<string, number>();
+  /** Coordinators that did not answer. */
+  readonly #silent: ExpiringSet;
   /** Registries about whose tags questions were asked in vain, and for long. */
   readonly #away: ExpiringSet;
 
@@ -78,6 +78,7 @@ export class Questions {
   constructor(options: QuestionsOptions) {
     this.#options = options;
     const { now } = options;
+    this.#silent = new ExpiringSet({ ttlMs: SILENT_TTL_MS, limit: MAX_SILENT, now });
     this.#away = new ExpiringSet({ ttlMs: UNREACHABLE_TTL_MS, limit: MAX_UNREACHABLE, now });
   }
 
@@ -177,7 +178,7 @@ export class Questions {
     const { messenger } = this.#options;
     const nodes = [
       messenger.self,
-      ...messenger.neighbours().filter(({ id }) => this.#isHeard(id)),
+      ...messenger.neighbours().filter(({ id }) => !this.#silent.has(id)),
     ];
     return closest(messenger.place(key), nodes, MAX_COORDINATORS).map(({ id }) => id);
   }
@@ -192,7 +193,7 @@ export class Questions {
   closer(key: string, asker: string): string | undefined {
     const { messenger } = this.#options;
     const place = messenger.place(key);
-    const others = messenger.neighbours().filter(({ id }) => id !== asker && this.#isHeard(id));
+    const others = messenger.neighbours().filter(({ id }) => id !== asker && !this.#silent.has(id));
     const [best] = closest(place, others, 1);
     if (best === undefined) return undefined;
     const isCloser = compareDistance(place, best.position, messenger.self.position) < 0;
@@ -210,7 +211,7 @@ export class Questions {
       const answer = await this.#question(id, { ...want, hops }, signal);
       const instruction = answer === undefined ? undefined : parseInstruction(answer);
       if (instruction === undefined) {
-        if (!signal.aborted) this.#ignore(id);
+        if (!signal.aborted) this.#silent.add(id);
         return undefined;
       }
       if (instruction.do !== "ask") return await this.#reachable(instruction);
@@ -256,16 +257,5 @@ export class Questions {
     } finally {
       over.abort();
     }
-  }
-
-  #isHeard(id: string): boolean {
-    return this.#options.now() - (this.#silent.get(id) ?? -Infinity) >= SILENT_TTL_MS;
-  }
-
-  /** Somebody who does not answer is not asked for a while. */
-  #ignore(id: string): void {
-    this.#silent.delete(id);
-    this.#silent.set(id, this.#options.now());
-    if (this.#silent.size > MAX_SILENT) this.#silent.delete(this.#silent.keys().next().value!);
   }
 }

@@ -17,7 +17,7 @@ import type { ContentReader, Descriptor } from "../store/store.ts";
 import { agreedChunkList } from "./agreed_chunk_list.ts";
 import { BlobDownload } from "./blob_download.ts";
 import { ChunkBuffers } from "./chunk_buffers.ts";
-import { ExpiringSet } from "./expiring_set.ts";
+import { ExpiringSet } from "../expiring_set.ts";
 import type { MirrorEvents } from "./mirror_events.ts";
 import { PeerBook } from "./peer_book.ts";
 import type { PeerAnswer, PeerClient } from "./peer_client.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Peer } from "../routing/router.ts";
-import { ExpiringSet } from "./expiring_set.ts";
+import { ExpiringSet } from "../expiring_set.ts";
 
 /** How long a peer that failed is asked only when nobody else is left, in milliseconds. */
 export const SUSPECT_TTL_MS = 10_000;

@@ -13,7 +13,7 @@ import type { Peer } from "../routing/router.ts";
 import type { ByteRange } from "../store/store.ts";
 import type { DownloadSource } from "./download_source.ts";
 import type { DownloadProgress } from "./download_progress.ts";
-import type { ExpiringSet } from "./expiring_set.ts";
+import type { ExpiringSet } from "../expiring_set.ts";
 import type { MirrorEvents } from "./mirror_events.ts";
 import type { PeerBook } from "./peer_book.ts";
 import type { PeerAnswer, PeerClient } from "./peer_client.ts";

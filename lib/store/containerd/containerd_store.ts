@@ -4,6 +4,7 @@
  * @module
  */
 import { NotFoundError, UnavailableError } from "../../errors.ts";
+import { ExpiringSet } from "../../expiring_set.ts";
 import { type Digest, isDigest, splitDigest } from "../../oci/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { checkRange, FileReader } from "../file_reader.ts";
@@ -63,8 +64,8 @@ export class ContainerdStore implements Store {
   readonly #contentPath: string;
   readonly #watcher: ContainerdWatcher;
   readonly #inspector = new ManifestInspector();
-  /** When containerd said that it has a content. */
-  readonly #present = new Map<Digest, number>();
+  /** What containerd has just said that it has. */
+  readonly #present = new ExpiringSet({ ttlMs: PRESENT_MS, limit: MAX_PRESENT });
 
   /**
    * @param options Socket, namespace, and content directory.
@@ -91,9 +92,7 @@ export class ContainerdStore implements Store {
 
   async descriptor(digest: Digest): Promise<Descriptor> {
     const size = await this.#size(digest);
-    this.#present.delete(digest);
-    this.#present.set(digest, performance.now());
-    if (this.#present.size > MAX_PRESENT) this.#present.delete(this.#present.keys().next().value!);
+    this.#present.add(digest);
     const { mediaType, subject } = await this.#inspector.inspect(
       digest,
       async () => await this.#openFile(digest) ?? this.#openCall(digest, size),
@@ -129,9 +128,9 @@ export class ContainerdStore implements Store {
 
   /** Whether containerd has just said so; an answer serves once. */
   #isPresent(digest: Digest): boolean {
-    const saidAt = this.#present.get(digest);
+    const isPresent = this.#present.has(digest);
     this.#present.delete(digest);
-    return saidAt !== undefined && performance.now() - saidAt < PRESENT_MS;
+    return isPresent;
   }
 
   /** @returns Undefined if there is no such file, e.g. since the content directory is not mounted. */

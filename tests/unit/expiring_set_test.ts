@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ExpiringSet } from "../../../lib/transfer/expiring_set.ts";
+import { ExpiringSet } from "../../lib/expiring_set.ts";
 
 function setOf(limit: number) {
   let time = 0;
