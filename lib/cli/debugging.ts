@@ -22,9 +22,9 @@ import type { ReferenceFilter } from "../oci/filter.ts";
 import { NODE_PLATFORM } from "../oci/platform.ts";
 import type { ExchangeObserver } from "../registry/registry_server.ts";
 import { sleep } from "../sleep.ts";
-import { hostAndPort } from "../transfer/http_client.ts";
 import type { MirrorEvents } from "../transfer/mirror_events.ts";
 import type { Mirror } from "../transfer/mirror.ts";
+import { placeOf } from "../transfer/place_of.ts";
 
 /** Told by the mirror's events as well, with more. */
 const TOLD_BY_EVENTS = "peer failed in the middle of a content";
@@ -74,8 +74,7 @@ export class Debugging {
       peerFailed: (peer, error) => {
         const isWrong = error instanceof VerificationError;
         const message = isWrong ? "peer delivered wrong bytes" : "peer failed to deliver";
-        const place = hostAndPort(peer.addresses[0] ?? "?", peer.registryPort);
-        this.#errors.note(isWrong ? "ERROR" : "WARN", message, { peer: place, error });
+        this.#errors.note(isWrong ? "ERROR" : "WARN", message, { peer: placeOf(peer), error });
         next.peerFailed?.(peer, error);
       },
     };

@@ -9,7 +9,7 @@ import type { RegistryAnswer } from "../registry/messages.ts";
 import type { Peer } from "../routing/router.ts";
 import type { Ingest } from "../store/store.ts";
 import type { DownloadProgress } from "../transfer/download_progress.ts";
-import { hostAndPort } from "../transfer/http_client.ts";
+import { placeOf } from "../transfer/place_of.ts";
 import type { FinishedTransfer, Totals, TransferDirection, TransferView } from "./node_activity.ts";
 
 /** Most transfers that are listed; further ones are only counted. */
@@ -240,8 +240,4 @@ function viewOf(
 ): Omit<TransferView, "bytesPerSecond" | "elapsedMs"> {
   const { direction, key, repository, size } = facts;
   return { id, direction, key, repository, parties: [...new Set(parties)], bytes, size };
-}
-
-function placeOf({ addresses, registryPort }: Peer): string {
-  return hostAndPort(addresses[0] ?? "?", registryPort);
 }

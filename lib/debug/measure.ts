@@ -13,8 +13,8 @@ import { isForPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, referenceKey } from "../oci/reference.ts";
 import type { Router } from "../routing/router.ts";
 import type { ContentReader } from "../store/store.ts";
-import { hostAndPort } from "../transfer/http_client.ts";
 import type { Mirror } from "../transfer/mirror.ts";
+import { placeOf } from "../transfer/place_of.ts";
 import type { MeasuredContent, Measurement } from "./node_activity.ts";
 
 /** Longest measurement, in milliseconds. */
@@ -127,8 +127,7 @@ class Walk {
     const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(MEASURE_LOOKUP_MS)]);
     const options = { count: MAX_FOUND_PEERS, signal };
     for await (const peer of router.lookup(referenceKey(this.#reference), options)) {
-      const place = hostAndPort(peer.addresses[0] ?? "?", peer.registryPort);
-      this.#found.push({ peer: place, afterMs: now() - startedAt });
+      this.#found.push({ peer: placeOf(peer), afterMs: now() - startedAt });
     }
   }
 

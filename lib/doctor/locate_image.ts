@@ -13,7 +13,7 @@ import { isForPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, referenceKey } from "../oci/reference.ts";
 import { OWN_CHALLENGE } from "../registry/answers.ts";
 import { SOURCE_HEADER, UPSTREAM_SOURCE } from "../registry/messages.ts";
-import { hostAndPort } from "../transfer/http_client.ts";
+import { placeOf } from "../transfer/place_of.ts";
 import type { HttpAnswer } from "./http_asker.ts";
 import type { NodeClient } from "./node_client.ts";
 import { aligned, formatBytes } from "./text.ts";
@@ -216,9 +216,7 @@ async function locatePart(wanted: Wanted, parts: LocateImageParts): Promise<Imag
   }
   const location = await parts.node.locate(key, parts.signal);
   const { status, headers } = await askMirror(path, "HEAD", parts);
-  const peers = location.peers.map(({ addresses, registryPort }) =>
-    hostAndPort(addresses[0] ?? "?", registryPort)
-  );
+  const peers = location.peers.map(placeOf);
   const source = status === 200 ? headers.get(SOURCE_HEADER) ?? "" : undefined;
   const isPrivate = status === 401 && headers.get("www-authenticate") !== OWN_CHALLENGE;
   return {
@@ -268,9 +266,8 @@ function progressOf(
   { local: { download }, downloads = [] }: Location,
 ): Pick<ImagePart, "why" | "done"> | undefined {
   const others = downloads.map(({ peer, state, offset, total }) => {
-    const where = hostAndPort(peer.addresses[0] ?? "?", peer.registryPort);
     const from = state === "fetching" ? "upstream" : "a peer";
-    return `${where} has ${portion(offset, total)} so far, from ${from}`;
+    return `${placeOf(peer)} has ${portion(offset, total)} so far, from ${from}`;
   });
   if (download === undefined) {
     const [best] = downloads;
@@ -284,7 +281,7 @@ function progressOf(
     ? from
     : parent === undefined
     ? `peer ${from.peer}`
-    : `peer ${hostAndPort(parent.addresses[0] ?? "?", parent.registryPort)}`;
+    : `peer ${placeOf(parent)}`;
   const here = `this node's containerd has ${portion(offset, total)} so far`;
   const why = source === undefined ? here : `${here}, from ${source}`;
   return { why: [why, ...others.slice(0, MAX_SHOWN)].join("; "), done: offset };

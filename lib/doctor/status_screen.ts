@@ -4,7 +4,7 @@
  * @module
  */
 import type { NodeStatus, PartStatus, TransferStatus } from "../debug/node_status.ts";
-import { hostAndPort } from "../transfer/http_client.ts";
+import { placeOf } from "../transfer/place_of.ts";
 import { aligned, formatBytes, formatDuration } from "./text.ts";
 
 /** Peers that are shown; one screen has room for no more. */
@@ -35,10 +35,8 @@ export function formatStatus(status: NodeStatus): string {
     ["uploads", transferText(status.uploads)],
     ["downloads", transferText(status.downloads)],
   ];
-  const peerRows = peers.slice(0, MAX_SHOWN).map((
-    { addresses, registryPort, zone, version, id },
-  ) => [
-    `  ${hostAndPort(addresses[0] ?? "?", registryPort)}`,
+  const peerRows = peers.slice(0, MAX_SHOWN).map(({ zone, version, id, ...peer }) => [
+    `  ${placeOf(peer)}`,
     version === undefined ? "no version told" : `Kagami ${version}`,
     zone === undefined ? "" : `zone ${zone}`,
     id,

@@ -6,7 +6,7 @@
 import type { NodeStatus, PeerTransferStatus } from "../../debug/node_status.ts";
 import type { Peer } from "../../routing/router.ts";
 import { loadMembershipKeys } from "../../routing/libp2p/cluster_secret.ts";
-import { hostAndPort } from "../../transfer/http_client.ts";
+import { placeOf } from "../../transfer/place_of.ts";
 import type { Check } from "../check.ts";
 import { type Finding, reporter } from "../finding.ts";
 
@@ -74,9 +74,7 @@ function peersOf({ peers }: NodeStatus, state: PeerTransferStatus): Finding[] {
 }
 
 function places(peers: readonly Peer[]): string {
-  return named(
-    peers.map(({ addresses, registryPort }) => hostAndPort(addresses[0] ?? "?", registryPort)),
-  );
+  return named(peers.map(placeOf));
 }
 
 function named(texts: readonly string[]): string {
