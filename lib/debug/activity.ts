@@ -4,15 +4,10 @@
  * @module
  */
 import type { TransferProgress } from "../net/transfer_progress.ts";
-import type { RegistryAnswer } from "../registry/messages.ts";
+import { CONTAINERD_AGENT, PROBES, type RegistryAnswer } from "../registry/messages.ts";
 import type { Exchange, ExchangeObserver } from "../registry/registry_server.ts";
 import type { AdvertisedCounts } from "../sync/sync.ts";
 import type { NodeStatus } from "./node_status.ts";
-
-const PROBES: ReadonlySet<string> = new Set(["/readyz", "/livez"]);
-
-/** How containerd calls itself in requests. */
-const CONTAINERD_AGENT = /^containerd\//;
 
 /** What goes on. */
 export class Activity implements ExchangeObserver {

@@ -7,7 +7,14 @@ import { DistributionError } from "../oci/distribution_error.ts";
 import type { Logger } from "../observability/logger.ts";
 import { MIRRORED_HEADER, TOKEN_HEADER } from "../transfer/peer_client.ts";
 import { failureAnswer } from "./answers.ts";
-import type { Answerer, RegistryAnswer, RegistryRequest } from "./messages.ts";
+import {
+  type Answerer,
+  CONTAINERD_AGENT,
+  isFromPeer,
+  PROBES,
+  type RegistryAnswer,
+  type RegistryRequest,
+} from "./messages.ts";
 import type { TransferTokens } from "./transfer_tokens.ts";
 
 /** How a request came. */
@@ -23,11 +30,6 @@ export interface GateEvents {
 
 /** Most clients that are named in the log when they are refused; more would be noise. */
 export const MAX_REFUSALS_TOLD = 16;
-
-/** How containerd calls itself in requests. */
-const CONTAINERD_AGENT = /^containerd\//;
-
-const PROBES: ReadonlySet<string> = new Set(["/readyz", "/livez"]);
 
 /** Options of {@linkcode LocalGate}. */
 export interface LocalGateOptions {
@@ -62,7 +64,7 @@ export class LocalGate implements Answerer {
     const { client, url } = request;
     // Probes tell nothing of content, and kubelet's come from anywhere on the node.
     if (PROBES.has(url.pathname)) return registry.answer(request);
-    const isPeer = request.header(MIRRORED_HEADER.toLowerCase()) === "true";
+    const isPeer = isFromPeer(request);
     // Where TLS is required no peer comes here, whatever its address; who says so wants what is for peers.
     if (isLocal !== undefined && (isPeer || !isLocal(client))) {
       return Promise.resolve(this.#refuse(request));

@@ -6,6 +6,7 @@
 import type { DistributionPath } from "../oci/distribution.ts";
 import type { ContentReader } from "../store/store.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
+import { MIRRORED_HEADER } from "../transfer/peer_client.ts";
 
 /** Header that tells where the content came from: `local`, `peer <host:port>`, or {@linkcode UPSTREAM_SOURCE}. */
 export const SOURCE_HEADER = "X-Kagami-Source";
@@ -15,6 +16,12 @@ export const UPSTREAM_SOURCE = "upstream";
 
 /** Header of `/readyz` that tells which node answers: its identity in the router's network. */
 export const NODE_HEADER = "X-Kagami-Node";
+
+/** Paths that tell nothing of content, by which a node is probed. */
+export const PROBES: ReadonlySet<string> = new Set(["/readyz", "/livez"]);
+
+/** How containerd calls itself in requests. */
+export const CONTAINERD_AGENT = /^containerd\//;
 
 /** A request as the registry sees it. */
 export interface RegistryRequest {
@@ -58,4 +65,12 @@ export interface RegistryAnswer {
 /** What answers requests. Never throws: what goes wrong becomes an error answer. */
 export interface Answerer {
   answer(request: RegistryRequest): Promise<RegistryAnswer>;
+}
+
+/**
+ * @param request A request.
+ * @returns Whether it claims to be that of a peer, which wants what this node has, and nothing from elsewhere.
+ */
+export function isFromPeer(request: Pick<RegistryRequest, "header">): boolean {
+  return request.header(MIRRORED_HEADER.toLowerCase()) === "true";
 }

@@ -25,18 +25,12 @@ import {
   CHUNKS_PATH,
   GROWING_HEADER,
   LOAD_HEADER,
-  MIRRORED_HEADER,
 } from "../transfer/peer_client.ts";
 import { contentAnswer, failureAnswer, textAnswer, unknown, V2_HEADERS } from "./answers.ts";
 import { type Credentials, isAuthorized } from "./basic_auth.ts";
 import { ContentFinder, type ContentFinderOptions } from "./content_finder.ts";
 import { Lists } from "./lists.ts";
-import {
-  type AnswerFacts,
-  NODE_HEADER,
-  type RegistryAnswer,
-  type RegistryRequest,
-} from "./messages.ts";
+import { isFromPeer, NODE_HEADER, type RegistryAnswer, type RegistryRequest } from "./messages.ts";
 
 /** Options of {@linkcode Registry}. */
 export interface RegistryOptions extends ContentFinderOptions {
@@ -240,20 +234,4 @@ export class Registry {
     };
     return { ...answer, headers, ...(upload === undefined ? {} : { upload }) };
   }
-
-  /**
-   * Makes an error answer. Public so that a body that fails before its first byte can become one, too.
-   *
-   * @param request The request.
-   * @param error What went wrong.
-   * @param facts Facts for the log.
-   * @returns The answer.
-   */
-  failure(request: RegistryRequest, error: unknown, facts: AnswerFacts): RegistryAnswer {
-    return failureAnswer(request, error, facts);
-  }
-}
-
-function isFromPeer(request: RegistryRequest): boolean {
-  return request.header(MIRRORED_HEADER.toLowerCase()) === "true";
 }

@@ -24,7 +24,7 @@ import type { Logger } from "../observability/logger.ts";
 import type { Span, Tracing } from "../observability/tracing.ts";
 import { INTERIM_HEADER } from "../transfer/peer_client.ts";
 import { failureAnswer } from "./answers.ts";
-import type { Answerer, RegistryAnswer, RegistryRequest } from "./messages.ts";
+import { type Answerer, PROBES, type RegistryAnswer, type RegistryRequest } from "./messages.ts";
 import { BodySender, ClientGoneError } from "./send_body.ts";
 import { Turns } from "./turns.ts";
 
@@ -359,8 +359,6 @@ function toRequest(
   };
 }
 
-const PROBES: ReadonlySet<string> = new Set(["/readyz", "/livez"]);
-
 /** One of few names, whatever is asked for. */
 function spanName({ method, url: { pathname } }: RegistryRequest): string {
   const kind = /\/(manifests|blobs|tags|referrers)\//.exec(pathname)?.[1];
@@ -368,7 +366,7 @@ function spanName({ method, url: { pathname } }: RegistryRequest): string {
 }
 
 function handlerLabel(pathname: string | undefined): string {
-  if (pathname === "/readyz" || pathname === "/livez") return pathname;
+  if (pathname !== undefined && PROBES.has(pathname)) return pathname;
   return pathname === "/v2" || pathname?.startsWith("/v2/") ? "/v2/*" : "/*";
 }
 
