@@ -11,6 +11,7 @@
 import type { CommandName, OptionTable } from "../config/options.ts";
 import { COMMANDS } from "../config/options.ts";
 import { LIBC_PATHS } from "../net/libc.ts";
+import { SERVICE_ACCOUNT } from "../routing/bootstrap/kubernetes_api.ts";
 
 /** A permission that can be given up as a whole. */
 export type PermissionName = "net" | "read" | "write" | "run" | "ffi";
@@ -35,28 +36,28 @@ export interface CommandPermissions {
   readonly ffi?: string;
 }
 
-/** Where Kubernetes puts what a pod proves itself by. */
-const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
-
 /** Stands for the folder of temporary files. */
 export const TEMPORARY = "TMPDIR";
 
 /** Stands for the program itself. */
 export const PROGRAM = "the program";
 
+/** What a mirror is set up with; who examines it looks at the same. */
+const MIRROR_FILES = [
+  "containerd-sock",
+  "containerd-content-path",
+  "containerd-registry-config-path",
+  "oci-layout-path",
+  "data-dir",
+  "basic-auth-dir",
+  "cluster-secret-path",
+];
+
 /** What each command may do. All of them may read their environment. */
 export const PERMISSIONS: Readonly<Record<CommandName, CommandPermissions>> = {
   registry: {
     net: "listens, asks peers, containerd, DNS and the Kubernetes API",
-    read: [
-      "containerd-sock",
-      "containerd-content-path",
-      "containerd-registry-config-path",
-      "oci-layout-path",
-      "data-dir",
-      "basic-auth-dir",
-      "cluster-secret-path",
-    ],
+    read: MIRROR_FILES,
     // Deno wants the permission to write for connecting to a socket.
     write: ["containerd-sock", "data-dir"],
     fixed: { read: [SERVICE_ACCOUNT] },
@@ -78,15 +79,7 @@ export const PERMISSIONS: Readonly<Record<CommandName, CommandPermissions>> = {
   "cleanup-wait": { net: "asks the pods that clean up, and DNS", read: [], write: [], sys: [] },
   doctor: {
     net: "asks the mirror, its peers, containerd and the targets of hosts.toml",
-    read: [
-      "containerd-sock",
-      "containerd-content-path",
-      "containerd-registry-config-path",
-      "oci-layout-path",
-      "data-dir",
-      "basic-auth-dir",
-      "cluster-secret-path",
-    ],
+    read: MIRROR_FILES,
     write: ["containerd-sock"],
     sys: [],
   },

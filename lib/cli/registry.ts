@@ -60,7 +60,7 @@ export interface RegistrySurroundings {
  * Runs the mirror of this node.
  *
  * @param config Validated configuration.
- * @param log Log.
+ * @param ownLog Log.
  * @param signal Stops it: no new requests, then running transfers get their grace time.
  * @param surroundings What the process lends it.
  * @throws {UnavailableError} If an address cannot be listened on.
