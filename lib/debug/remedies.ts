@@ -10,7 +10,7 @@ const BOOTSTRAP =
 const PEER =
   "run kagami doctor on the peer's node, and look at its log; other peers go on meanwhile";
 const WRONG =
-  "find out which node's disk is damaged: run kagami doctor there, and remove the content";
+  "find out which node's disk is damaged: run kagami doctor there, and remove the images of the content";
 
 /** By message. Those that are left out carry a remedy of their own in the log. */
 export const REMEDIES: Readonly<Record<string, string>> = {

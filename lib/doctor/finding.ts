@@ -272,7 +272,8 @@ export const FINDINGS = {
   "blob-differs": {
     level: "failure",
     meaning: "A peer delivers other bytes than this node has for the same digest.",
-    remedy: "find out which of the two disks is damaged; remove the content there",
+    remedy:
+      "find out which of the two disks is damaged; remove the images that it belongs to there",
   },
   "check-unfinished": {
     level: "warning",
