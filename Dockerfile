@@ -18,6 +18,8 @@ RUN case "$TARGETARCH" in \
 # cc: deno needs glibc and libgcc. Root, for `configuration` and `cleanup`, which write to /etc/containerd; the mirror
 # itself needs only the group of containerd's socket (`docker run --user 65532:0`), and the chart gives it no more.
 FROM gcr.io/distroless/cc-debian13
+# Memory: as in `deno task start`. One arena, and large buffers go back to the system when they are freed.
+ENV MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072
 COPY --from=build /src/kagami /kagami
 ENTRYPOINT ["/kagami"]
 CMD ["registry"]

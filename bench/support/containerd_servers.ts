@@ -6,10 +6,10 @@
 import { TestCluster } from "../../tests/integration/harness/cluster.ts";
 import { PORTS } from "../../tests/integration/harness/mirror_process.ts";
 import { inside } from "../../tests/integration/harness/network.ts";
+import { SHIPPED_RUN } from "../../tests/integration/harness/shipped_runtime.ts";
 import { HTTP_BOOTSTRAP } from "../../tests/interop/support/mixed_cluster.ts";
 import { type Kind, REGISTRIES } from "../../tests/interop/support/programs.ts";
 import type { RunningServer } from "./http_servers.ts";
-import { RUNTIME_FLAGS } from "./service.ts";
 
 const KINDS = ["kagami", "spegel"] as const satisfies Kind[];
 
@@ -60,9 +60,9 @@ export async function startContainerdServers(
   };
 }
 
-/** Kagami with the flags that it is shipped with. */
+/** Kagami with the settings that it is shipped with. */
 function commandOf(kind: Kind): readonly string[] {
   if (kind !== "kagami") return REGISTRIES[kind];
-  const [deno, run, ...rest] = REGISTRIES[kind];
-  return [deno!, run!, ...RUNTIME_FLAGS, ...rest];
+  const [_deno, _run, ...rest] = REGISTRIES[kind];
+  return [...SHIPPED_RUN, ...rest];
 }

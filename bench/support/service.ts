@@ -3,15 +3,10 @@
  *
  * @module
  */
-import config from "../../deno.json" with { type: "json" };
 import { MAIN } from "../../tests/integration/harness/mirror_process.ts";
 import { eventually, ManagedProcess } from "../../tests/integration/harness/process.ts";
+import { SHIPPED_RUN } from "../../tests/integration/harness/shipped_runtime.ts";
 import { freePort } from "./tools.ts";
-
-/** Flags of the runtime that the program is shipped with: those of the task that starts it. */
-export const RUNTIME_FLAGS: readonly string[] = config.tasks.start.split(" ").filter((word) =>
-  /^--(v8|no)-/.test(word)
-);
 
 /** Repository of the layout's tags. */
 export const REPOSITORY = "docker.io/library/bench";
@@ -49,9 +44,9 @@ export class Service implements AsyncDisposable {
     const { layout, folder, peers = [] } = options;
     const [registry, router, metrics] = [freePort(), freePort(), freePort()];
     const routerAddress = `127.0.0.1:${router}`;
-    const process = await ManagedProcess.start("Kagami", `${folder}/kagami.log`, Deno.execPath(), [
-      "run",
-      ...RUNTIME_FLAGS,
+    const [command = "", ...args] = SHIPPED_RUN;
+    const process = await ManagedProcess.start("Kagami", `${folder}/kagami.log`, command, [
+      ...args,
       "-A",
       "--no-check",
       MAIN,

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import config from "../../deno.json" with { type: "json" };
 import { type ClusterNode, type PushedImage, TestCluster } from "../integration/harness/cluster.ts";
 import { MAIN } from "../integration/harness/mirror_process.ts";
 import type { NetworkNode } from "../integration/harness/network.ts";
+import { SHIPPED_RUN } from "../integration/harness/shipped_runtime.ts";
 import { CAN_STEP_CLOCKS, SteppedClock } from "./clock.ts";
 import { CAN_FILL_DISKS, SmallDisk } from "./disk.ts";
 import { Holdings } from "./holdings.ts";
@@ -14,10 +14,7 @@ import { Outages } from "./outages.ts";
 import { Pulls } from "./pulls.ts";
 import { FAULT_KINDS, type FaultKind } from "./schedule.ts";
 
-/** Flags of the runtime that the program is shipped with. */
-const RUNTIME_FLAGS = config.tasks.start.split(" ").filter((word) => /^--(v8|no)-/.test(word));
-
-const MIRROR = [Deno.execPath(), "run", ...RUNTIME_FLAGS, "-A", "--no-check", MAIN, "registry"];
+const MIRROR = [...SHIPPED_RUN, "-A", "--no-check", MAIN, "registry"];
 
 /** Layers of images, in bytes: below one chunk and above, few and many. */
 const IMAGES: readonly (readonly number[])[] = [

@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { programPermissionFlags } from "../../lib/cli/permissions.ts";
 import { moduleGraph } from "../../tools/module_graph.ts";
+import { RUNTIME_ENVIRONMENT } from "../integration/harness/shipped_runtime.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -55,4 +56,17 @@ Deno.test("the compile task asks for no permission that the program does not nee
   }).output();
   assert(success, new TextDecoder().decode(stderr));
   assert.match(new TextDecoder().decode(stdout), /^kagami version /);
+});
+
+Deno.test("the settings for memory are the same however the program is started", async () => {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const v8Flags = (task: string) => task.match(/--v8-flags=\S+/)?.[0];
+  assert.notEqual(v8Flags(tasks.start), undefined);
+  assert.equal(v8Flags(tasks.compile), v8Flags(tasks.start));
+  const dockerfile = await Deno.readTextFile(new URL("Dockerfile", root));
+  assert(RUNTIME_ENVIRONMENT.length > 0);
+  assert(
+    dockerfile.includes(`\nENV ${RUNTIME_ENVIRONMENT.join(" ")}\n`),
+    "the image sets them, too",
+  );
 });

@@ -49,5 +49,4 @@ export interface Dht {
   readonly rpc: DhtRpc;
   getClosestPeers(key: Uint8Array, options?: AbortOptions): AsyncIterable<QueryEvent>;
   findProviders(cid: CID, options?: AbortOptions): AsyncIterable<QueryEvent>;
-  refreshRoutingTable(options?: AbortOptions): Promise<void>;
 }

@@ -5,17 +5,9 @@
  */
 import "./monotonic_averages.ts";
 import "./unref_broadcast_channel.ts";
-import { noise } from "@libp2p/noise";
-import { yamux } from "@libp2p/yamux";
-import { type Identify, identify } from "@libp2p/identify";
-import type { Libp2p, PeerId, PeerInfo } from "@libp2p/interface";
-import { kadDHT, passthroughMapper } from "@libp2p/kad-dht";
+import type { PeerId, PeerInfo } from "@libp2p/interface";
 import { peerIdFromPrivateKey, peerIdFromString } from "@libp2p/peer-id";
-import { type Ping, ping } from "@libp2p/ping";
-import { tcp } from "@libp2p/tcp";
-import { webSockets } from "@libp2p/websockets";
 import type { Multiaddr } from "@multiformats/multiaddr";
-import { createLibp2p } from "libp2p";
 import { UnavailableError } from "../../errors.ts";
 import type { ListenAddress } from "../../net/listen.ts";
 import type { Logger } from "../../observability/logger.ts";
@@ -34,8 +26,9 @@ import type {
   RouterStatus,
   Self,
 } from "../router.ts";
-import { AddProviderHandler } from "./add_provider_handler.ts";
+import { monitorConnections, type MonitoredConnection } from "./connection_monitor.ts";
 import { Connector, endpointOf } from "./connector.ts";
+import { createNode, MESSAGE_TIMEOUT_MS, type Node, RECORD_VALIDITY_MS } from "./create_node.ts";
 import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
 import type { MembershipKeys } from "./cluster_secret.ts";
 import { loadIdentity } from "./identity.ts";
@@ -43,11 +36,9 @@ import { closest, type Positioned } from "./keyspace.ts";
 import { keyspacePosition, providerKey } from "./provider_key.ts";
 import { Libp2pMessenger, type MessengerHost } from "./libp2p_messenger.ts";
 import { Libp2pOffers, type OfferHost } from "./libp2p_offers.ts";
-import { members } from "./membership.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
-import { serveIncoming } from "./incoming_stream.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
-import { announceable, ipOf, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
+import { ipOf, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
 import { encodeFormerProvider, encodeProvider } from "./provider_message.ts";
 import { ProviderStreams } from "./provider_stream.ts";
 import { Publisher } from "./publisher.ts";
@@ -57,17 +48,11 @@ import { repairTable } from "./table_repair.ts";
 /** Name of the router. */
 export const LIBP2P = "libp2p";
 
-/** How long a provider record is valid, in milliseconds; the same as Spegel's. */
-export const RECORD_VALIDITY_MS = 19 * 60_000;
-
 /**
  * Head start of records that are held here before the DHT is walked as well, in milliseconds. Most lookups are over by
  * then; the walk finds further peers for long transfers.
  */
 export const WALK_DELAY_MS = 100;
-
-/** Time limit of a message to another node of the DHT, in milliseconds; adapts to what they take in between. */
-export const MESSAGE_TIMEOUT_MS = { min: 300, max: 1000 } as const;
 
 /** Time limit of a lookup in the DHT, in milliseconds. */
 export const LOOKUP_TIMEOUT_MS = 5000;
@@ -86,12 +71,6 @@ export const MISSED_TTL_MS = 10 * 60_000;
 
 /** Most lost peers that are looked for; the ones lost first go first. */
 export const MAX_MISSED = 64;
-
-/** Connections are checked at this interval, and given up without an answer in this time, in milliseconds. */
-export const MONITOR_MS = { interval: 10_000, timeout: 3000 } as const;
-
-/** Most connections. */
-export const MAX_CONNECTIONS = 2000;
 
 /** Options of {@linkcode createLibp2pRouter}. */
 export interface Libp2pRouterOptions {
@@ -114,8 +93,6 @@ export interface Libp2pRouterOptions {
   readonly bootstrapper: Bootstrapper;
   readonly log: Logger;
 }
-
-type Node = Libp2p<{ dht: ReturnType<ReturnType<typeof kadDHT>>; identify: Identify; ping: Ping }>;
 
 /**
  * Joins the cluster.
@@ -154,92 +131,6 @@ export async function createLibp2pRouter(
   });
   await infos.start();
   return new Libp2pRouter({ ...options, node, records, infos, now });
-}
-
-async function createNode(
-  options: Pick<Libp2pRouterOptions, "membershipKeys" | "onStranger"> & {
-    privateKey: Awaited<ReturnType<typeof loadIdentity>>;
-    records: RecordStore;
-    listen: string[];
-    now: () => number;
-  },
-): Promise<Node> {
-  const { records, now, membershipKeys: keys, onStranger } = options;
-  const node = await createLibp2p({
-    start: false,
-    privateKey: options.privateKey,
-    datastore: records,
-    addresses: { listen: options.listen, announceFilter: announceable },
-    transports: [tcp(), webSockets()],
-    connectionEncrypters: [
-      keys === undefined ? noise() : members({
-        encrypter: noise(),
-        keys,
-        onStranger: (peer) => onStranger?.(peer.toString()),
-      }),
-    ],
-    streamMuxers: [yamux()],
-    connectionGater: { denyDialMultiaddr: () => false },
-    connectionManager: {
-      maxConnections: MAX_CONNECTIONS,
-      // All nodes of a cluster may come at once after an outage; the default lets five a second in.
-      inboundConnectionThreshold: MAX_CONNECTIONS,
-      maxIncomingPendingConnections: MAX_CONNECTIONS,
-      // Kagami dials again itself, and knows when to stop.
-      reconnectRetries: 0,
-    },
-    connectionMonitor: {
-      pingInterval: MONITOR_MS.interval,
-      pingTimeout: { minTimeout: MONITOR_MS.timeout, maxTimeout: MONITOR_MS.timeout },
-    },
-    // Addresses must outlive the records that need them: a provider without addresses makes the answer about all
-    // providers of a key fail. The record store bounds their number.
-    peerStore: { maxAddressAge: Infinity, maxPeerAge: Infinity },
-    services: {
-      identify: identify(),
-      ping: ping(),
-      dht: kadDHT({
-        protocol: DHT_PROTOCOL,
-        clientMode: false,
-        kBucketSize: REPLICATION,
-        peerInfoMapper: passthroughMapper,
-        allowQueryWithZeroPeers: true,
-        networkDialTimeout: {
-          minTimeout: MESSAGE_TIMEOUT_MS.min,
-          maxTimeout: MESSAGE_TIMEOUT_MS.max,
-        },
-        maxInboundStreams: 256,
-        maxOutboundStreams: 256,
-        // Announcing and expiry are the publisher's and the record store's. What is left of kad-dht's own is put off
-        // for as long as a timer can be.
-        reprovide: {
-          validity: RECORD_VALIDITY_MS,
-          threshold: 0,
-          interval: 2 ** 31 - 1,
-          concurrency: 1,
-        },
-      }),
-    },
-  });
-  // The class has more than its published interface says; `dht.ts` names what is used of it.
-  const { rpc } = node.services.dht as unknown as Dht;
-  rpc.handlers.ADD_PROVIDER = new AddProviderHandler({
-    put: (digest, peer) => records.putProvider(digest, peer),
-    remove: (digest, peer) => records.removeProvider(digest, peer),
-    begins: (peer) => records.beginRound(peer),
-    ends: (peer) => records.endRound(peer),
-    merge: (peer, multiaddrs) => node.peerStore.merge(peer, { multiaddrs }),
-    now,
-  });
-  rpc.onIncomingStream = (stream, { remotePeer }) => {
-    const source = {}; // kad-dht hands the message on to its handler as it is.
-    return serveIncoming(
-      stream,
-      (message) => rpc.handleMessage(remotePeer, Object.assign(message, { source })),
-    );
-  };
-  await node.start();
-  return node as unknown as Node;
 }
 
 interface RouterParts extends Libp2pRouterOptions {
@@ -333,6 +224,9 @@ class Libp2pRouter implements Router {
     this.#running = Promise.allSettled([
       this.#publisher.run(),
       this.#connector.run(signal),
+      monitorConnections({
+        connections: () => this.#node.getConnections() as unknown as MonitoredConnection[],
+      }, signal),
       repairTable({
         table: this.#dht.routingTable,
         connected: () => this.#node.getPeers(),
@@ -582,20 +476,30 @@ class Libp2pRouter implements Router {
     this.#publisher.peerRemoved(event.detail.toString());
   };
 
-  /** Asks new peers for theirs. A node that knows only its bootstrap peer would take long to learn of the rest. */
+  /**
+   * Asks new peers for theirs until enough are known: a node that knows only its bootstrap peer would take long to learn
+   * of the rest. Beyond that each walk would only bring more connections, on nodes that start together at the worst of
+   * times; the table is completed without haste.
+   */
   async #refresh(): Promise<void> {
-    if (this.#refreshing) return;
+    if (this.#refreshing || this.#dht.routingTable.size > REPLICATION) return;
     this.#refreshing = true;
     const { signal } = this.#abort;
     try {
-      // Peers come in bursts; one refresh serves them all.
+      // Peers come in bursts; one walk serves them all. Not kad-dht's own refresh, which leaves a timer behind each time.
       await sleep(REFRESH_DELAY_MS, signal);
-      this.#refreshing = false;
-      if (!signal.aborted) await this.#dht.refreshRoutingTable({ signal });
+      if (!signal.aborted) await this.#closestPeers(somewhere(), signal);
     } catch (error) {
-      if (!signal.aborted) this.#log.debug("refresh of the routing table failed", { error });
+      if (!signal.aborted) this.#log.debug("walk to learn of more peers failed", { error });
+    } finally {
+      this.#refreshing = false;
     }
   }
+}
+
+/** Any place of the keyspace. */
+function somewhere(): Uint8Array {
+  return providerKey(crypto.randomUUID()).multihash;
 }
 
 function ipsOf(addresses: readonly Multiaddr[]): string[] {

@@ -7,6 +7,9 @@
 /** No item. */
 export const NONE = -1;
 
+/** An array that is full grows by this factor: with a larger one a quarter of the memory would be unused on average. */
+const GROWTH = 1.25;
+
 /**
  * Makes room in a typed array.
  *
@@ -22,7 +25,7 @@ export function grown<T extends Int32Array | Float64Array | Uint8Array>(
 ): T {
   if (length <= array.length) return array;
   const larger = new (array.constructor as new (length: number) => T)(
-    Math.max(length, Math.ceil(array.length * 1.5)),
+    Math.max(length, Math.ceil(array.length * GROWTH)),
   );
   larger.set(array);
   return larger.fill(fill, array.length) as T;

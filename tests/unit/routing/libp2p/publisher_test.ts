@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { silentLogger } from "../../../../lib/observability/logger.ts";
 import { REPLICATION } from "../../../../lib/routing/libp2p/dht.ts";
 import { closest, type Positioned } from "../../../../lib/routing/libp2p/keyspace.ts";
-import { RECORD_VALIDITY_MS } from "../../../../lib/routing/libp2p/libp2p_router.ts";
+import { RECORD_VALIDITY_MS } from "../../../../lib/routing/libp2p/create_node.ts";
 import {
   keyspacePosition,
   type ProviderKey,

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { generateKeyPair } from "@libp2p/crypto/keys";
 import type { PeerId } from "@libp2p/interface";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
-import { DHT_PROTOCOL, type RoutingTable } from "../../../../lib/routing/libp2p/dht.ts";
+import {
+  DHT_PROTOCOL,
+  REPLICATION,
+  type RoutingTable,
+} from "../../../../lib/routing/libp2p/dht.ts";
 import { addMissing, REPAIR_MS, repairTable } from "../../../../lib/routing/libp2p/table_repair.ts";
 
 const NEVER = new AbortController().signal;
@@ -93,6 +97,26 @@ Deno.test("repairTable() walks ever less often while nothing changes, and often 
   assert.deepEqual(pauses.slice(0, 6), [first, first * 2, first * 4, first, first * 2, first * 4]);
   assert.equal(pauses.at(-1), most);
   assert.deepEqual(peers.slice(1), [newcomer]);
+});
+
+Deno.test("repairTable() does not walk more often for changes of a table that holds many", async () => {
+  const abort = new AbortController();
+  const peers = await Promise.all(Array.from({ length: REPLICATION }, makePeer));
+  const newcomers = await Promise.all(Array.from({ length: 3 }, makePeer));
+  const pauses: number[] = [];
+  await repairTable({
+    table: tableOf(peers),
+    connected: () => newcomers.slice(0, pauses.length),
+    protocols: () => Promise.resolve([DHT_PROTOCOL]),
+    walk: () => Promise.resolve(),
+    sleep: (ms) => {
+      pauses.push(ms);
+      if (pauses.length === 4) abort.abort();
+      return Promise.resolve();
+    },
+  }, abort.signal);
+  assert.deepEqual(pauses, [1, 2, 4, 8].map((factor) => factor * REPAIR_MS.first));
+  assert.deepEqual(peers.slice(REPLICATION), newcomers);
 });
 
 Deno.test("repairTable() does not walk while nobody is known", async () => {
