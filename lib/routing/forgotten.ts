@@ -4,8 +4,12 @@
  * @module
  */
 
-/** How long a peer is not offered again for a key that it answered not to have. */
-export const FORGET_MILLISECONDS = 60_000;
+/**
+ * How long a peer is not offered again for a key that it answered not to have, in milliseconds, unless it announces the
+ * key anew. A node that loses content and gets it back between two looks at its store tells nobody: the time is well
+ * below the minute within which lookups are to be right again, and asking a peer in vain costs a few milliseconds.
+ */
+export const FORGET_MILLISECONDS = 20_000;
 
 /**
  * The same where it is not known when the peer announced the key, in milliseconds: it may have done so since then, and
