@@ -112,7 +112,7 @@ Deno.test("ProviderStreams gives up a peer that never acknowledges, and asks it 
       if (!isDeaf) stream.send(data.subarray(data.byteLength - 3));
     });
   });
-  await using from = await senderTo(receiver, { acknowledgeMilliseconds: 100 });
+  await using from = await senderTo(receiver, { acknowledgeMilliseconds: 1500 });
   const isPeerError = (error: Error) =>
     error instanceof PeerError && error.message.includes(receiver.id);
   await assert.rejects(from.send(keysFrom(0, 1)), isPeerError);
