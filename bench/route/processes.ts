@@ -22,6 +22,12 @@ const KEYS_ONE_BY_ONE = 100;
 /** How often it is asked whether the last key is known, in milliseconds. */
 const POLL_MS = 25;
 
+/**
+ * How long the cluster is left alone before it is watched, in milliseconds. Young nodes walk every few seconds, to find one another,
+ * and then once a minute.
+ */
+const SETTLE_MS = 20_000;
+
 /** How long the cluster is watched without anything to do, in milliseconds. */
 const IDLE_MS = 10_000;
 
@@ -118,7 +124,6 @@ async function measureCluster(kind: RouteNodeKind, count: number, keys: number):
   await using cluster = await RouteCluster.start(kind, count);
   const [sender, ...others] = cluster.nodes;
   await untilQuiet(cluster.pids);
-  const idleShare = await coreShare(cluster.pids, IDLE_MS) / count;
 
   const owner = `${kind}-${cluster.port}`;
   const publish = async (until: () => Promise<void>) => {
@@ -142,6 +147,8 @@ async function measureCluster(kind: RouteNodeKind, count: number, keys: number):
     firstMs.push(...(await node.lookup(owner, spread(keys, Math.min(keys, 300)))).milliseconds);
     missMs.push(...(await node.lookup("nobody", spread(KEYS, 100))).milliseconds);
   }
+  await sleep(SETTLE_MS);
+  const idleShare = await coreShare(cluster.pids, IDLE_MS) / count;
   return { keys, advertiseSeconds, advertiseCpu, republishCpu, idleShare, firstMs, missMs };
 }
 
