@@ -4,6 +4,7 @@
  * @module
  */
 import type { DoctorConfig, DoctorSettings } from "../config/config.ts";
+import { compileFilters } from "../config/go_regexp.ts";
 import type { CheckContext } from "../doctor/check.ts";
 import { CHECKS } from "../doctor/checks/all.ts";
 import { metricsCheck, registryCheck } from "../doctor/checks/mirror.ts";
@@ -45,7 +46,7 @@ export interface DoctorProcess {
  * @param process The process.
  * @returns True if nothing failed.
  * @throws {InvalidReferenceError} If the image is none.
- * @throws {ConfigError} If the credentials cannot be read.
+ * @throws {ConfigError} If the credentials cannot be read, or a filter is no expression.
  */
 export async function runDoctor(
   config: DoctorConfig,
@@ -62,7 +63,10 @@ export async function runDoctor(
     if (reference !== undefined && context.mirror.kind === "told" && isAnswering(context)) {
       report = await locateImage(reference, {
         node: context.node,
-        filter: createFilter(context.settings),
+        filter: createFilter({
+          mirroredRegistries: context.settings.mirroredRegistries,
+          registryFilters: await compileFilters(context.settings.registryFilters),
+        }),
         ...(context.authorization === undefined ? {} : { authorization: context.authorization }),
         platform: NODE_PLATFORM,
         signal,

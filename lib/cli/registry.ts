@@ -9,6 +9,7 @@ import type {
   StoreConfig,
   TransferConfig,
 } from "../config/config.ts";
+import { compileFilters } from "../config/go_regexp.ts";
 import { Activity } from "../debug/activity.ts";
 import type { NodeSettings, TransferStatus } from "../debug/node_status.ts";
 import { createFilter } from "../oci/filter.ts";
@@ -64,7 +65,7 @@ export interface RegistrySurroundings {
  * @param signal Stops it: no new requests, then running transfers get their grace time.
  * @param surroundings What the process lends it.
  * @throws {UnavailableError} If an address cannot be listened on.
- * @throws {ConfigError} If a file that the configuration names is of no use.
+ * @throws {ConfigError} If a file that the configuration names is of no use, or a filter is no expression.
  */
 export async function runRegistry(
   config: RegistryConfig,
@@ -77,7 +78,10 @@ export async function runRegistry(
   const debugging = config.debugWebEnabled ? new Debugging() : undefined;
   const log = debugging?.observed(ownLog) ?? ownLog;
   const credentials = await loadCredentials(config.basicAuthDir);
-  const filter = createFilter(config);
+  const filter = createFilter({
+    mirroredRegistries: config.mirroredRegistries,
+    registryFilters: await compileFilters(config.registryFilters),
+  });
   const metrics = createMetrics();
   const { clusterSecretPath } = config.peers;
   const membershipKeys = clusterSecretPath === undefined
@@ -240,7 +244,7 @@ function nodeSettings(config: RegistryConfig): NodeSettings {
     ...(dataDir === undefined ? {} : { dataDir }),
     ...(clusterSecretPath === undefined ? {} : { clusterSecretPath }),
     mirroredRegistries,
-    registryFilters: registryFilters.map(({ source, flags }) => ({ source, flags })),
+    registryFilters,
     defaultRegistry,
   };
 }

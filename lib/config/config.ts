@@ -98,7 +98,8 @@ export interface RegistryConfig {
   readonly dataDir?: string;
   /** Hosts, with port where they have one; none for all registries. */
   readonly mirroredRegistries: readonly string[];
-  readonly registryFilters: readonly RegExp[];
+  /** Expressions of Go, not looked at yet. */
+  readonly registryFilters: readonly string[];
   readonly defaultRegistry: string;
   /** Whose content is handed out to whom; undefined if none is private. */
   readonly access?: AccessConfig;
@@ -163,7 +164,8 @@ export interface DoctorSettings {
   readonly clusterSecretPath?: string;
   /** Hosts, with port where they have one; none for all registries. */
   readonly mirroredRegistries: readonly string[];
-  readonly registryFilters: readonly RegExp[];
+  /** Expressions of Go, not looked at yet. */
+  readonly registryFilters: readonly string[];
   readonly defaultRegistry: string;
 }
 

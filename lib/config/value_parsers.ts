@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { translateGoRegExp } from "./go_regexp.ts";
 import { type ListenAddress, parseListenAddress } from "../net/listen.ts";
 import { type ClientRule, parseClientRule } from "../net/local_clients.ts";
 import { LOG_LEVELS, type LogLevel } from "../observability/logger.ts";
@@ -232,8 +231,8 @@ export const endpoint: ValueParser<{ readonly host: string; readonly port: numbe
   },
 };
 
-/** Regular expression of Go, as far as JavaScript can express it. */
-export const goRegExp: ValueParser<RegExp> = {
-  allowed: "a regular expression of Go without \\p and characters beyond U+FFFF",
-  parse: translateGoRegExp,
+/** Regular expression of Go; compiled, and refused if it is none, by `compileFilters()` where it is used. */
+export const goRegExp: ValueParser<string> = {
+  allowed: "a regular expression of Go",
+  parse: (text) => text,
 };

@@ -41,7 +41,7 @@ export interface NodeSettings {
   readonly dataDir?: string;
   readonly clusterSecretPath?: string;
   readonly mirroredRegistries: readonly string[];
-  readonly registryFilters: readonly { readonly source: string; readonly flags: string }[];
+  readonly registryFilters: readonly string[];
   readonly defaultRegistry: string;
 }
 

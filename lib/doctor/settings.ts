@@ -28,11 +28,7 @@ export function adoptSettings(
   mirror: NodeSettings | undefined,
 ): AdoptedSettings {
   if (mirror === undefined) return { settings: own, differences: [] };
-  const { registryFilters, registryPort, ...rest } = mirror;
-  const told: Partial<DoctorSettings> = {
-    ...rest,
-    registryFilters: registryFilters.map(({ source, flags }) => new RegExp(source, flags)),
-  };
+  const { registryPort, ...told } = mirror;
   const settings: Record<string, unknown> = { ...own };
   const differences: string[] = [];
   const tell = (name: keyof DoctorSettings, ours: string, theirs: string) =>

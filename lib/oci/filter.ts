@@ -12,6 +12,14 @@ export interface FilterSubject {
   readonly tag?: string;
 }
 
+/** A regular expression, of whatever kind. */
+export interface FilterExpression {
+  /** As the operator wrote it. */
+  readonly source: string;
+  /** True if it matches somewhere in the text; keeps no state between calls. */
+  test(text: string): boolean;
+}
+
 /** Options of {@linkcode createFilter}. */
 export interface FilterOptions {
   /**
@@ -19,7 +27,7 @@ export interface FilterOptions {
    */
   readonly mirroredRegistries: readonly string[];
   /** Whatever matches one of these, as `registry/repository[:tag]`, is not mirrored. */
-  readonly registryFilters: readonly RegExp[];
+  readonly registryFilters: readonly FilterExpression[];
 }
 
 /** Decides what is mirrored. */
@@ -35,7 +43,7 @@ export interface ReferenceFilter {
 /** Why something is not mirrored: its registry is none of the mirrored ones, or an expression matches it. */
 export type FilterRefusal =
   | { readonly because: "registry" }
-  | { readonly because: "expression"; readonly expression: RegExp };
+  | { readonly because: "expression"; readonly expression: FilterExpression };
 
 /**
  * @param host A registry host.
@@ -68,10 +76,7 @@ export function createFilter(options: FilterOptions): ReferenceFilter {
       (withoutPort(registry) === registry && bareHosts.has(registry));
     if (!isMirrored) return { because: "registry" };
     const text = `${registry}/${repository}${tag === undefined ? "" : `:${tag}`}`;
-    const expression = options.registryFilters.find((expression) => {
-      expression.lastIndex = 0; // A global or sticky expression would remember its last match.
-      return expression.test(text);
-    });
+    const expression = options.registryFilters.find((expression) => expression.test(text));
     return expression === undefined ? undefined : { because: "expression", expression };
   };
   return {

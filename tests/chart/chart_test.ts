@@ -212,10 +212,7 @@ test("lists reach the program whole, whatever characters they hold", async () =>
   const config = registryOf(
     await theHelm().objects({ kagami: { registryFilters, mirroredRegistries } }),
   );
-  assert.deepEqual(
-    config.registryFilters.map(({ source }) => source.replaceAll("\\/", "/")),
-    registryFilters,
-  );
+  assert.deepEqual(config.registryFilters, registryFilters);
   assert.deepEqual(config.mirroredRegistries, ["docker.io", "10.0.0.1:5000"]);
 });
 

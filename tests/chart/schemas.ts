@@ -5,8 +5,8 @@
  * @module
  */
 import Ajv, { type ErrorObject, type ValidateFunction } from "ajv";
+import { RE2JS } from "re2js";
 import { parseAllDocuments } from "yaml";
-import { goRegExp } from "../../lib/config/value_parsers.ts";
 import type { SchemaFiles } from "./tools.ts";
 
 /** A rendered object. */
@@ -116,18 +116,13 @@ interface CustomResourceDefinition {
 
 function createAjv(): Ajv.default {
   // Patterns are Go's. The code is for standalone use only, which is not made of it.
-  const regExp = Object.assign(goPattern, { code: "goPattern" });
+  const regExp = Object.assign((pattern: string) => RE2JS.compile(pattern), { code: "RE2JS" });
   return new Ajv.default({
     strict: false,
     validateFormats: false,
     allErrors: true,
     code: { regExp },
   });
-}
-
-/** One that JavaScript cannot read matches everything. */
-function goPattern(pattern: string): RegExp {
-  return goRegExp.parse(pattern.replace(/^\^(\(\?[ims]+\))/, "$1^")) ?? /(?:)/;
 }
 
 /** `128Mi`, or a number. */

@@ -13,7 +13,7 @@ export const SHARES = {
   "a manifest is none, or all of it that is taken is right": 80,
   "a list of chunks is refused, or is one of the content": 30,
   "a value is not allowed, or one that can be used": 50,
-  "an expression of Go cannot be had, or is one that matches or not": 35,
+  "an expression is none of Go, or one that matches or not": 35,
   "an existing hosts.toml is refused by its error, or kept behind the mirrors": 45,
   "a DHT message is refused by its error, or read as it is written": 100,
   "an announcement is refused by its error, or noted with few addresses that can be used": 40,

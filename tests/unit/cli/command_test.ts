@@ -84,7 +84,7 @@ const MISUSES: readonly (readonly [string[], RegExp, Record<string, string>?])[]
   [["cleanup-wait", "--probe-endpoint", "a"], /--probe-endpoint \(PROBE_ENDPOINT\)/],
   [["registry", "--store", "oci-layout"], /--oci-layout-path \(OCI_LAYOUT_PATH\) is required/],
   [["registry", "--bootstrap-kind", "dns"], /--dns-bootstrap-domain .* is required/],
-  [["registry", "--registry-filters", "(\n"], /--registry-filters \(REGISTRY_FILTERS\): "\(\\n"/],
+  [["registry", "--router-addr", "(\n"], /--router-addr \(ROUTER_ADDR\): "\(\\n"/],
   [["registry"], /--metrics-addr \(METRICS_ADDR\): "x" is not allowed/, { METRICS_ADDR: "x" }],
 ];
 for (const [args, message, env = {}] of MISUSES) {

@@ -346,9 +346,9 @@ Deno.test("a list in the environment is CSV, with quotes around values that hold
   };
   const config = registry([], env);
   assert.deepEqual(config.mirroredRegistries, ["docker.io", "ghcr.io"]);
-  assert.deepEqual(config.registryFilters.map(({ source }) => source), [
+  assert.deepEqual(config.registryFilters, [
     ":latest$",
-    "^ghcr\\.io\\/[a-z]{2,3}\\/",
+    "^ghcr\\.io/[a-z]{2,3}/",
     'say "x"',
   ]);
 });
@@ -450,10 +450,6 @@ const WRONG_REGISTRY_VALUES = [
   ["mirrored-registries", "https://docker.io/library", "without a path"],
   ["mirrored-registries", "ftp://docker.io", "https://docker.io"],
   ["mirrored-registries", "https://user@docker.io", "https://docker.io"],
-  ["registry-filters", "(", "regular expression"],
-  ["registry-filters", "\\p{L}", "\\p"],
-  ["registry-filters", "[[:letter:]]", "regular expression"],
-  ["registry-filters", "\\x{1F600}", "U+FFFF"],
   ["default-registry", "docker.io/library", "a registry host"],
   ["mirror-resolve-timeout", "20", "20ms"],
   ["mirror-resolve-timeout", "-1s", "20ms"],

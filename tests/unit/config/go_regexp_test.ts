@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { translateGoRegExp } from "../../../lib/config/go_regexp.ts";
+import { compileFilters } from "../../../lib/config/go_regexp.ts";
+import { ConfigError } from "../../../lib/errors.ts";
 
 /** Pattern, a text that it matches, one that it does not: as Go 1.26 has it. */
 const PATTERNS: [string, string, string][] = [
@@ -37,21 +38,26 @@ const PATTERNS: [string, string, string][] = [
   ["^\\x{41}\\x42[\\x{43}-\\x{45}]$", "ABD", "ABF"],
   ["^\\a[\\a]$", "\x07\x07", "aa"],
   ["^\\d{2,3}\\w\\s$", "123_ ", "1_ "],
+  ["^\\p{Greek}+\\PL$", "\u03b1\u03b2 ", "ab "],
+  ["[\\pN]", "x7", "x"],
+  ["^\\x{1F600}$", "\u{1F600}", "\u{1F601}"],
   ["^\\[a\\]\\.\\-\\_$", "[a].-_", "a"],
 ];
 
 for (const [pattern, matching, other] of PATTERNS) {
-  Deno.test(`translateGoRegExp() reads ${pattern} as Go does`, () => {
-    const expression = translateGoRegExp(pattern);
+  Deno.test(`compileFilters() reads ${pattern} as Go does`, async () => {
+    const [expression] = await compileFilters([pattern]);
     assert.ok(expression);
-    assert.equal(expression.test(matching), true, `${expression} on ${matching}`);
-    assert.equal(expression.test(other), false, `${expression} on ${other}`);
+    assert.equal(expression.source, pattern);
+    assert.equal(expression.test(matching), true, `${pattern} on ${matching}`);
+    assert.equal(expression.test(other), false, `${pattern} on ${other}`);
     assert.equal(expression.test(matching), true, "keeps no state between calls");
   });
 }
 
 const REFUSED = [
   "(",
+  "(\n",
   ")",
   "a)b",
   "[a",
@@ -59,17 +65,34 @@ const REFUSED = [
   "[[:letter:]]",
   "[[:constructor:]]",
   "a**",
-  "\\pL",
-  "\\PL",
-  "[\\p{Greek}]",
+  "a{2,1}",
+  "a{1001}",
   "\\C",
   "[\\Qa\\E]",
-  "\\x{1F600}",
+  "\\p{Klingon}",
+  "(?=a)",
+  "(?<!a)b",
+  "(a)\\1",
   "(?x)a",
 ];
 
 for (const pattern of REFUSED) {
-  Deno.test(`translateGoRegExp() refuses ${pattern}`, () => {
-    assert.equal(translateGoRegExp(pattern), undefined);
+  Deno.test(`compileFilters() refuses ${pattern}, and names the option in one line`, async () => {
+    await assert.rejects(compileFilters([":latest$", pattern]), (error: Error) => {
+      assert(error instanceof ConfigError);
+      assert(error.message.startsWith(
+        `--registry-filters (REGISTRY_FILTERS): ${
+          JSON.stringify(pattern)
+        } is not allowed, must be `,
+      ));
+      return true;
+    });
   });
 }
+
+Deno.test("an expression of a filter cannot be made to try all ways to match", async () => {
+  const [expression] = await compileFilters(["^(?:[a-z]+/?)+$"]);
+  // Backtracking would take twice as long with each character more: far longer than there is time.
+  assert.equal(expression!.test(`${"a".repeat(2000)}1`), false);
+  assert.equal(expression!.test("a".repeat(2000)), true);
+});
