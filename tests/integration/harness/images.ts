@@ -93,18 +93,21 @@ export async function makeImage(path: string, options: ImageOptions): Promise<Im
 
   const manifests = [];
   for (const [number, architecture] of platforms.entries()) {
-    const archives = options.layers.map((size, index) => {
-      return tar(`layer-${index}`, noise(size, options.seed * 1000 + number * 100 + index + 1));
-    });
-    const layers = await Promise.all(
+    const layers = [];
+    const diffIds = [];
+    // One after the other: all layers at the same time may be more than there is memory for.
+    for (const [index, size] of options.layers.entries()) {
+      const seed = options.seed * 1000 + number * 100 + index + 1;
+      const archive = tar(`layer-${index}`, noise(size, seed));
       // Stored, not compressed: noise does not shrink, and making images is not what is tested.
-      archives.map((archive) => put(gzipSync(archive, { level: 0 }), LAYER)),
-    );
+      layers.push(await put(gzipSync(archive, { level: 0 }), LAYER));
+      diffIds.push(sha256(archive));
+    }
     const config = await putJson({
       architecture,
       os: "linux",
       config: {},
-      rootfs: { type: "layers", diff_ids: archives.map(sha256) },
+      rootfs: { type: "layers", diff_ids: diffIds },
     }, "application/vnd.oci.image.config.v1+json");
     const manifest = await putJson(
       { schemaVersion: 2, mediaType: MANIFEST, config, layers },
