@@ -77,7 +77,7 @@ export class BlobDownload implements ContentReader {
   #wrongChunks = 0;
   /** The end did not match the digest, so that what has left is in doubt until another end does. */
   #doubt: VerificationError | undefined;
-  readonly #scaling = new LaneScaling();
+  readonly #scaling: LaneScaling;
   readonly #timer: ReturnType<typeof setInterval>;
   #bytes = 0;
   readonly #wait: ReaderWait;
@@ -95,6 +95,7 @@ export class BlobDownload implements ContentReader {
     this.#position = range.start;
     this.#chunks = new ChunkWindow(buffers, this.#fetched);
     this.#wait = new ReaderWait(now);
+    this.#scaling = new LaneScaling(now());
     const isWhole = first.start === 0 && range.end === first.size - 1;
     this.#digest = isWhole ? new DigestSoFar(digest) : undefined;
     const run = { from: indexOf(first.start), to: indexOf(first.end) + 1 };

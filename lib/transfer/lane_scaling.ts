@@ -10,11 +10,29 @@ export const MAX_LANES = 4;
 /** Time over which a rate is measured, in milliseconds. */
 export const MEASURE_MS = 300;
 
+/**
+ * At the beginning a rate counts after this time, in milliseconds, if {@linkcode EARLY_BYTES} came in it: a content of some
+ * 100 MB is nearly through by the time that four peers have been tried for longer.
+ */
+export const EARLY_MS = 100;
+
+/** Fewer bytes in {@linkcode EARLY_MS} say too little. */
+export const EARLY_BYTES = 4 * 1024 * 1024;
+
+/**
+ * What one more peer has to add for it to be kept early, as a share of what each of the others brings. Less may be for
+ * want of time.
+ */
+export const EARLY_GAIN = 0.5;
+
 /** What one more peer has to add to be kept, as a share. */
 export const MIN_GAIN = 0.1;
 
-/** Pause after a peer that added nothing, in milliseconds. */
-export const HOLD_MS = 5000;
+/** Pause after a peer that added nothing, in milliseconds; twice as long after the next one, and so on. */
+export const HOLD_MS = 1000;
+
+/** Longest of these pauses, in milliseconds. */
+export const MAX_HOLD_MS = 8000;
 
 /** Above this rate, in bytes per second, the link is not what limits: a core is busy with passing bytes on. */
 export const FAST_ENOUGH = 500_000_000;
@@ -46,10 +64,22 @@ export type Advice = "add" | "drop" | "keep";
 
 /** Advises one download. */
 export class LaneScaling {
-  #since: DownloadState | undefined;
+  #since: Pick<DownloadState, "now" | "bytes" | "waitedMs">;
   /** Rate before the last peer was added; undefined when nothing is on trial. */
   #rateBefore: number | undefined;
+  /** True if the reader did not wait in the time for which it was on trial. */
+  #isUndecided = false;
   #holdUntil = -Infinity;
+  #holdMs = HOLD_MS;
+  /** True as long as each look at the download has led to one more peer. */
+  #isRising = true;
+
+  /**
+   * @param now When the download begins, by its clock.
+   */
+  constructor(now: number) {
+    this.#since = { now, bytes: 0, waitedMs: 0 };
+  }
 
   /**
    * Looks at the download; to be called several times in {@linkcode MEASURE_MS}.
@@ -58,24 +88,42 @@ export class LaneScaling {
    * @returns What to do.
    */
   advise(state: DownloadState): Advice {
-    const since = this.#since ??= state;
+    const since = this.#since;
     const elapsedMs = state.now - since.now;
-    if (elapsedMs < MEASURE_MS) return "keep";
-    this.#since = state;
     const rate = (state.bytes - since.bytes) / elapsedMs * 1000;
-    if (this.#rateBefore !== undefined) {
-      const hasGained = rate >= this.#rateBefore * (1 + MIN_GAIN);
-      this.#rateBefore = undefined;
-      if (!hasGained && state.lanes > 1) {
-        this.#holdUntil = state.now + HOLD_MS;
-        return "drop";
-      }
-    }
+    if (elapsedMs < MEASURE_MS && !this.#isClear(state, elapsedMs, rate)) return "keep";
     const isWaiting = (state.waitedMs - since.waitedMs) / elapsedMs >= MIN_WAITING_SHARE;
+    this.#since = state;
+    if (this.#rateBefore !== undefined && state.lanes > 1) {
+      const isGain = rate >= this.#rateBefore * (1 + MIN_GAIN);
+      // A reader that stood still says nothing about peers, unless it does so again.
+      this.#isUndecided = !isGain && !isWaiting && !this.#isUndecided;
+      if (this.#isUndecided) return "keep";
+      if (!isGain) return this.#drop(state.now);
+    }
+    this.#rateBefore = undefined;
     const isWorthIt = isWaiting && rate < FAST_ENOUGH && state.left >= MIN_LEFT_BYTES;
-    if (!isWorthIt || !state.hasSpare || state.lanes >= MAX_LANES) return "keep";
-    if (state.now < this.#holdUntil) return "keep";
+    const isRoom = state.hasSpare && state.lanes < MAX_LANES && state.now >= this.#holdUntil;
+    this.#isRising &&= isWorthIt && isRoom;
+    if (!isWorthIt || !isRoom) return "keep";
     this.#rateBefore = rate;
     return "add";
+  }
+
+  #drop(now: number): Advice {
+    this.#rateBefore = undefined;
+    this.#isRising = false;
+    this.#holdUntil = now + this.#holdMs;
+    this.#holdMs = Math.min(MAX_HOLD_MS, this.#holdMs * 2);
+    return "drop";
+  }
+
+  /** Whether it need not be looked at for longer. */
+  #isClear(state: DownloadState, elapsedMs: number, rate: number): boolean {
+    const hasSome = state.bytes - this.#since.bytes >= EARLY_BYTES;
+    if (!this.#isRising || !hasSome || elapsedMs < EARLY_MS) return false;
+    if (this.#rateBefore === undefined) return true;
+    const before = Math.max(1, state.lanes - 1);
+    return rate >= this.#rateBefore * (1 + EARLY_GAIN / before);
   }
 }
