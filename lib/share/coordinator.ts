@@ -24,6 +24,12 @@ export const FAN_OUT = 2;
 /** Time in which those who want the same gather until one of them is chosen, in milliseconds. */
 export const HOLD_MS = 15;
 
+/**
+ * Time for those who are at a content to report, in milliseconds: so long one who asks is held back by a new coordinator,
+ * which may know nothing yet of what is under way.
+ */
+export const HANDOVER_MS = 1200;
+
 /** A node that has not been heard of for so long does not count any more, in milliseconds. */
 export const PARTICIPANT_TTL_MS = 4000;
 
@@ -88,6 +94,9 @@ interface Shared {
   readonly participants: Map<string, Participant>;
   /** Who is held back until one of them is chosen. */
   readonly held: Asker[];
+  knownSince: number;
+  /** Until when those who are at it may not have reported, since another node decided until now. */
+  handoverUntil: number;
   usedAt: number;
 }
 
@@ -128,6 +137,9 @@ export class Coordinator {
    */
   async want(peer: Peer, want: Want): Promise<Instruction> {
     const shared = this.#shared(want.key);
+    if (shared !== undefined && this.#isHandover(shared, want)) {
+      shared.handoverUntil = shared.knownSince + HANDOVER_MS;
+    }
     const participant = shared && this.#participant(shared, peer);
     // Nothing can be remembered: better one copy too many than somebody who waits.
     if (shared === undefined || participant === undefined) return { do: "fetch" };
@@ -196,12 +208,22 @@ export class Coordinator {
 
   // Deciding
 
+  /** Whether a node asks that had to do with others before, of whom nothing is known here. */
+  #isHandover({ participants }: Shared, { broken, lost }: Want): boolean {
+    return broken === undefined ? lost === true : !participants.has(broken);
+  }
+
   async #decideSoon(shared: Shared): Promise<void> {
-    await this.#options.sleep(HOLD_MS);
-    const askers = shared.held.splice(0);
+    const { held } = shared;
+    const isRooted = () =>
+      held.some(({ participant }) => this.#parentFor(shared, participant) !== undefined);
+    do await this.#options.sleep(HOLD_MS); while (
+      this.#now() < shared.handoverUntil && !isRooted()
+    );
+    const isToFetch = !isRooted();
+    const askers = held.splice(0);
     const waiting = new Set(askers);
-    const isRooted = askers.some(({ participant }) => this.#parentFor(shared, participant));
-    if (!isRooted) {
+    if (isToFetch) {
       const chosen = this.#choose(askers);
       waiting.delete(chosen);
       this.#assign(chosen.participant, "fetching");
@@ -313,7 +335,14 @@ export class Coordinator {
     if (shared === undefined) {
       if (this.#table.size >= MAX_KEYS) this.#sweep();
       if (this.#table.size >= MAX_KEYS) return undefined;
-      shared = { participants: new Map(), held: [], usedAt: this.#now() };
+      const now = this.#now();
+      shared = {
+        participants: new Map(),
+        held: [],
+        knownSince: now,
+        handoverUntil: now,
+        usedAt: now,
+      };
       this.#table.set(key, shared);
     }
     shared.usedAt = this.#now();

@@ -41,6 +41,8 @@ export interface Want {
   readonly fetching: number;
   /** Parent that the node followed, and that does not deliver. */
   readonly broken?: string;
+  /** A node that lies closer to the key did not answer: it may have decided about it until now. */
+  readonly lost?: true;
   /** How often the node has been sent on to another coordinator. */
   readonly hops: number;
 }
@@ -108,7 +110,7 @@ export type Instruction =
  */
 export function parseQuestion(value: unknown): Want | Report | Look | Resolve | undefined {
   if (!isRecord(value)) return undefined;
-  const { type, key, offset, fetching, broken, hops, entries } = value;
+  const { type, key, offset, fetching, broken, lost, hops, entries } = value;
   if (type === "report") {
     if (!Array.isArray(entries) || entries.length > MAX_REPORT_ENTRIES) return undefined;
     const checked = entries.map(parseEntry);
@@ -120,7 +122,15 @@ export function parseQuestion(value: unknown): Want | Report | Look | Resolve | 
   if (type === "resolve") return parseResolve(value);
   if (type !== "want" || !isKey(key) || !isCount(offset) || !isCount(fetching)) return undefined;
   if (!isCount(hops) || (broken !== undefined && !isId(broken))) return undefined;
-  return { type, key, offset, fetching, hops, ...(broken === undefined ? {} : { broken }) };
+  return {
+    type,
+    key,
+    offset,
+    fetching,
+    hops,
+    ...(broken === undefined ? {} : { broken }),
+    ...(lost === true ? { lost } : {}),
+  };
 }
 
 function parseResolve({ registry, repository, tag }: Record<string, unknown>): Resolve | undefined {

@@ -368,7 +368,7 @@ export class Participant {
   async #report(signal: AbortSignal): Promise<boolean> {
     const downloads = await this.#downloads();
     const hasNew = this.#adopt(downloads);
-    const entries = new Map<string, ReportEntry[]>();
+    const entries: ReportEntry[] = [];
     for (const [key, role] of this.#roles) {
       const { since } = role;
       const wasFailed = role.state === "failed";
@@ -376,19 +376,17 @@ export class Participant {
       // It was given something else to do while the store was asked.
       if (role.since !== since || this.#roles.get(key) !== role) continue;
       this.#change(key, role, state);
-      const [coordinator] = this.#questions.coordinators(key);
-      if (coordinator === undefined || (wasFailed && state === "failed")) continue;
+      if (wasFailed && state === "failed") continue;
       const { offset, total, parent } = role;
-      const entry = {
+      entries.push({
         key,
         state,
         offset,
         ...(total === undefined ? {} : { total }),
         ...(parent === undefined ? {} : { parent }),
-      };
-      entries.set(coordinator, [...(entries.get(coordinator) ?? []), entry]);
+      });
     }
-    await Promise.all([...entries].map(([id, list]) => this.#questions.report(id, list, signal)));
+    await this.#questions.report(entries, signal);
     return hasNew || this.#roles.size > 0;
   }
 

@@ -35,13 +35,13 @@ import { MAX_UNREACHABLE, type TagDesk, UNREACHABLE_TTL_MS } from "./tag_desk.ts
 export const ASK_MS = 2000;
 
 /** Longest wait until it is clear what is to be done, whoever is asked, in milliseconds. */
-export const DECISION_MS = 3000;
+export const DECISION_MS = 3500;
 
 /** Longest wait for what a tag stands for, whoever is asked, in milliseconds. */
 export const TAG_WAIT_MS = 2000;
 
 /** Coordinators that are asked when one does not answer. */
-export const MAX_COORDINATORS = 2;
+export const MAX_COORDINATORS = 3;
 
 /** How often a node is sent on to another coordinator. */
 export const MAX_HOPS = 3;
@@ -92,10 +92,12 @@ export class Questions {
    */
   async want(want: Want, limitMs: number, signal: AbortSignal): Promise<Instruction> {
     return await this.#within(Math.min(limitMs, DECISION_MS), signal, async (bounded) => {
+      let wanted = want;
       for (const coordinator of this.coordinators(want.key)) {
         if (bounded.aborted) break;
-        const instruction = await this.#askOne(coordinator, want, bounded);
+        const instruction = await this.#askOne(coordinator, wanted, bounded);
         if (instruction !== undefined) return instruction;
+        wanted = { ...want, lost: true };
       }
       return { do: "fetch" };
     }) ?? { do: "fetch" };
@@ -154,20 +156,59 @@ export class Questions {
   }
 
   /**
-   * Tells a coordinator how this node stands with contents.
+   * Tells the coordinators how this node stands with contents. The next one is told at once when one is gone: it knows
+   * nothing of them, and may be asked about them.
    *
-   * @param id The coordinator.
    * @param entries How it stands with each of them.
    * @param signal Ends it.
    */
-  async report(id: string, entries: readonly ReportEntry[], signal: AbortSignal): Promise<void> {
-    const { coordinator, messenger } = this.#options;
+  async report(entries: readonly ReportEntry[], signal: AbortSignal): Promise<void> {
+    const lost = await this.#reportTo(this.#byCoordinator(entries), signal);
+    if (lost.length > 0) await this.#reportTo(this.#byCoordinator(lost), signal);
+  }
+
+  #byCoordinator(entries: readonly ReportEntry[]): Map<string, ReportEntry[]> {
+    const lists = new Map<string, ReportEntry[]>();
+    for (const entry of entries) {
+      const [id] = this.coordinators(entry.key);
+      lists.set(id!, [...(lists.get(id!) ?? []), entry]);
+    }
+    return lists;
+  }
+
+  /** @returns What was meant for coordinators that are gone. */
+  async #reportTo(
+    lists: ReadonlyMap<string, readonly ReportEntry[]>,
+    signal: AbortSignal,
+  ): Promise<ReportEntry[]> {
+    const lost = [...lists].map(async ([id, entries]) =>
+      await this.#reportOne(id, entries, signal) ? [] : entries
+    );
+    return (await Promise.all(lost)).flat();
+  }
+
+  /** @returns False if the coordinator is gone. */
+  async #reportOne(
+    id: string,
+    entries: readonly ReportEntry[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { coordinator, messenger, now } = this.#options;
     for (let at = 0; at < entries.length; at += MAX_REPORT_ENTRIES) {
       const part = entries.slice(at, at + MAX_REPORT_ENTRIES);
       const report: Report = { type: "report", entries: part };
-      if (id === messenger.self.id) coordinator.report(this.#self, report);
-      else await this.#question(id, report, signal);
+      if (id === messenger.self.id) {
+        coordinator.report(this.#self, report);
+        continue;
+      }
+      const askedAt = now();
+      if (await this.#question(id, report, signal) !== undefined) continue;
+      // One that has only too much to do has heard it, or will.
+      if (signal.aborted || now() - askedAt >= ASK_MS) return true;
+      this.#silent.add(id);
+      return false;
     }
+    return true;
   }
 
   /**
@@ -202,22 +243,42 @@ export class Questions {
 
   /** Asks one coordinator, and whom that one names. Undefined if there is no answer. */
   async #askOne(first: string, want: Want, signal: AbortSignal): Promise<Instruction | undefined> {
-    const { messenger, coordinator } = this.#options;
+    let wanted = want;
     let id = first;
-    for (let hops = 0; hops <= MAX_HOPS; hops++) {
-      if (id === messenger.self.id) {
-        return await this.#reachable(await coordinator.want(this.#self, want));
-      }
-      const answer = await this.#question(id, { ...want, hops }, signal);
-      const instruction = answer === undefined ? undefined : parseInstruction(answer);
+    /** Who has named the one that is asked. */
+    let namedBy: string | undefined;
+    for (let hops = want.hops; hops <= MAX_HOPS; hops++) {
+      const instruction = await this.#instruction(id, { ...wanted, hops }, signal);
       if (instruction === undefined) {
-        if (!signal.aborted) this.#silent.add(id);
+        if (signal.aborted || namedBy === undefined) return undefined;
+        wanted = { ...want, lost: true };
+        [id, namedBy] = [namedBy, undefined];
+        hops = MAX_HOPS - 1;
+      } else if (instruction.do !== "ask") {
+        return await this.#reachable(instruction);
+      } else if (hops === MAX_HOPS) {
         return undefined;
-      }
-      if (instruction.do !== "ask") return await this.#reachable(instruction);
-      id = instruction.id;
+      } else if (this.#silent.has(instruction.id)) {
+        // It does not know yet that this one is gone, and is to decide itself.
+        wanted = { ...want, lost: true };
+        hops = MAX_HOPS - 1;
+      } else [id, namedBy] = [instruction.id, id];
     }
     return undefined;
+  }
+
+  /** Undefined if there is no answer. */
+  async #instruction(
+    id: string,
+    want: Want,
+    signal: AbortSignal,
+  ): Promise<Instruction | undefined> {
+    const { messenger, coordinator } = this.#options;
+    if (id === messenger.self.id) return await coordinator.want(this.#self, want);
+    const answer = await this.#question(id, want, signal);
+    const instruction = answer === undefined ? undefined : parseInstruction(answer);
+    if (instruction === undefined && !signal.aborted) this.#silent.add(id);
+    return instruction;
   }
 
   async #reachable(instruction: Instruction): Promise<Instruction> {

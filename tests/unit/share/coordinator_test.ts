@@ -6,6 +6,7 @@ import {
   FAN_OUT,
   FETCH_STALL,
   FETCH_START_MS,
+  HANDOVER_MS,
   HOLD_MS,
   MAX_BEHIND_BYTES,
   MAX_KEYS,
@@ -150,6 +151,31 @@ Deno.test("Coordinator lets one of those whose parent broke fetch the rest", asy
   ];
   await bed.clock.advance(HOLD_MS);
   assert.deepEqual((await Promise.all(asking)).map(show), ["follow c", "fetch"]);
+});
+
+Deno.test("Coordinator that has taken over waits for the reports of those who are at it", async () => {
+  for (const want of [{ lost: true }, { broken: "unknown", offset: 10 }] as const) {
+    const bed = new Bed();
+    const asking = [bed.want("a", want), bed.want("b", want)];
+    await bed.clock.advance(HANDOVER_MS - 1);
+    bed.report("c", "fetching", 20);
+    await bed.clock.advance(HOLD_MS);
+    assert.deepEqual((await Promise.all(asking)).map(show), ["follow c", "follow c"]);
+
+    const alone = new Bed();
+    let told: string | undefined;
+    alone.want("a", want).then((instruction) => told = show(instruction));
+    await alone.clock.advance(HANDOVER_MS - 1);
+    assert.equal(told, undefined);
+    await alone.clock.advance(HOLD_MS);
+    assert.equal(told, "fetch");
+  }
+});
+
+Deno.test("Coordinator holds nobody back for reports when it has decided all along", async () => {
+  const bed = new Bed();
+  for (const id of ["a", "b"]) await bed.told(id);
+  assert.equal(await bed.told("b", { broken: "a", offset: 10 }), "fetch");
 });
 
 Deno.test("Coordinator does not hold against a parent what was before its new task", async () => {

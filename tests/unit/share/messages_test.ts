@@ -25,6 +25,8 @@ const PEER = { id: "p", addresses: ["10.0.0.1", "fd00::1"], registryPort: 5000 }
 Deno.test("parseQuestion() takes what nodes send, and leaves unknown fields out", () => {
   assert.deepEqual(parseQuestion({ ...WANT, extra: 1 }), WANT);
   assert.deepEqual(parseQuestion({ ...WANT, broken: "p" }), { ...WANT, broken: "p" });
+  assert.deepEqual(parseQuestion({ ...WANT, lost: true }), { ...WANT, lost: true });
+  assert.deepEqual(parseQuestion({ ...WANT, lost: 1 }), WANT);
   assert.deepEqual(parseQuestion({ type: "look", key: KEY, extra: 1 }), { type: "look", key: KEY });
   assert.deepEqual(parseQuestion({ ...RESOLVE, extra: 1 }), RESOLVE);
   const { parent: _parent, ...rest } = ENTRY;

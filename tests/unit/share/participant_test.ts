@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { silentLogger } from "../../../lib/observability/logger.ts";
 import type { AnswerQuestion, Messenger } from "../../../lib/routing/messenger.ts";
-import { Coordinator, FETCH_START_MS, HOLD_MS } from "../../../lib/share/coordinator.ts";
+import {
+  Coordinator,
+  FETCH_START_MS,
+  HANDOVER_MS,
+  HOLD_MS,
+} from "../../../lib/share/coordinator.ts";
 import type { Instruction, ReportEntry } from "../../../lib/share/messages.ts";
 import {
   FIRST_BYTE_MS,
@@ -16,6 +21,8 @@ import { FakeClock } from "../support/fake_clock.ts";
 
 const KEY = `sha256:${"a".repeat(64)}`;
 const FOLLOW = followOf("parent");
+
+const WANT = { type: "want", key: KEY, offset: 0, fetching: 0, hops: 0 };
 
 /** Where nodes lie, and the key at 0. */
 const PLACES: Readonly<Record<string, number>> = { near: 1, next: 2, self: 4, far: 8 };
@@ -145,7 +152,9 @@ Deno.test("Participant goes upstream when nobody answers in time, or with sense"
 
   const other = new Bed(["near", "next"]);
   other.answers = { near: new Error("gone"), next: { do: "dance" } };
-  assert.equal(await other.join(), undefined);
+  const deciding = other.join();
+  await other.clock.advance(HANDOVER_MS);
+  assert.equal(await deciding, undefined);
 });
 
 Deno.test("Participant follows a coordinator's advice to ask another one, but not for ever", async () => {
@@ -159,7 +168,49 @@ Deno.test("Participant follows a coordinator's advice to ask another one, but no
 
   const circle = new Bed(["near", "next"]);
   circle.answers = { near: { do: "ask", id: "next" }, next: { do: "ask", id: "near" } };
-  assert.equal(await circle.join(), undefined);
+  const going = circle.join();
+  await circle.clock.advance(HANDOVER_MS);
+  assert.equal(await going, undefined);
+});
+
+Deno.test("Participant lets a node decide that would send it to one that is gone", async () => {
+  // They are asked anew each time, and the one that is gone no more.
+  const lost = { ...WANT, lost: true };
+  const bed = new Bed(["near", "next"]);
+  bed.answers = { near: new Error("gone"), next: { do: "ask", id: "near" } };
+  const joining = bed.join();
+  await bed.clock.advance(HANDOVER_MS);
+  await joining;
+  assert.deepEqual(bed.asked.slice(0, 3), [
+    { id: "near", question: WANT },
+    { id: "next", question: lost },
+    { id: "next", question: { ...lost, hops: 3 } },
+  ]);
+
+  // One that only the other node knows.
+  const other = new Bed(["next"]);
+  other.answers = { near: new Error("gone"), next: { do: "ask", id: "near" } };
+  const asking = other.join();
+  await other.clock.advance(HANDOVER_MS);
+  await asking;
+  assert.deepEqual(other.asked.slice(0, 3), [
+    { id: "next", question: WANT },
+    { id: "near", question: { ...WANT, hops: 1 } },
+    { id: "next", question: { ...lost, hops: 3 } },
+  ]);
+});
+
+Deno.test("Participant reports to the next coordinator at once when the first is gone", async () => {
+  const bed = new Bed(["near", "next"]);
+  bed.answers = { near: { do: "fetch" }, next: { do: "go on" } };
+  await bed.join();
+  bed.answers = { ...bed.answers, near: new Error("gone") };
+  await running(bed, async () => {
+    await bed.clock.advance(1);
+    const told = bed.asked.filter(({ question }) => question["type"] === "report");
+    assert.deepEqual(told.map(({ id }) => id), ["near", "next"]);
+    assert.deepEqual(told[0]?.question, told[1]?.question);
+  });
 });
 
 Deno.test("Participant sends others on to a node that is closer, unless they come from there", async () => {

@@ -20,7 +20,7 @@ const FOUND: Descriptor = {
 };
 
 /** Where nodes lie, and the tag at 0. */
-const PLACES: Readonly<Record<string, number>> = { near: 1, next: 2, self: 4, far: 8 };
+const PLACES: Readonly<Record<string, number>> = { near: 1, next: 2, third: 3, self: 4, far: 8 };
 
 const FROM = { id: "far", addresses: ["10.0.0.1"], registryPort: 5000 };
 
@@ -108,14 +108,15 @@ Deno.test("Participant turns to the second node about a tag when the first does 
   }
 });
 
-Deno.test("Participant asks no third node about a tag", async () => {
+Deno.test("Participant asks no fourth node about a tag", async () => {
   const bed = new Bed({
     far: { descriptor: FOUND },
+    third: new Error("gone"),
     next: new Error("gone"),
     near: new Error("gone"),
   });
   assert.equal(await bed.resolve(), undefined);
-  assert.deepEqual(bed.asked.map(({ id }) => id), ["near", "next"]);
+  assert.deepEqual(bed.asked.map(({ id }) => id), ["near", "next", "third"]);
 });
 
 Deno.test("Participant waits no longer than so for what a tag stands for", async () => {

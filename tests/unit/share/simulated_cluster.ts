@@ -12,118 +12,23 @@ import type { Positioned } from "../../../lib/routing/libp2p/keyspace.ts";
 import type { AnswerQuestion, Messenger } from "../../../lib/routing/messenger.ts";
 import type { Peer } from "../../../lib/routing/router.ts";
 import type { PeerSource } from "../../../lib/routing/peer_source.ts";
+import { ARRIVAL_MS } from "../../../lib/registry/growing.ts";
 import { Coordinator } from "../../../lib/share/coordinator.ts";
 import { Participant } from "../../../lib/share/participant.ts";
-import type { Sleep } from "../../../lib/sleep.ts";
-
-/** Size of a content, in steps; a step is what containerd writes at once. */
-export const CONTENT_STEPS = 20;
+import type { Faults, Outcome, PullResult, Setting } from "./simulated_setting.ts";
+import { randomFrom, SimulatedTime, Slots } from "./simulated_time.ts";
 
 /** Time that a step takes from upstream, and from a peer, in milliseconds. */
 const STEP_MS = { upstream: 40, peer: 8 } as const;
 
-/** As in `growing_reader.ts`, `growing.ts` and `peer_client.ts`. */
-const LIMITS = { stallMs: 3000, arrivalMs: 4000, silenceMs: 5000 } as const;
+/** Time within which a containerd begins with the contents of an image, in milliseconds. */
+const CONTENT_SPREAD_MS = 20;
 
-/** Turns of the microtask queue in which everything goes on that waits for no time. */
-const TURNS = 40;
-
-/** What goes wrong in a schedule; all are probabilities. */
-export interface Faults {
-  /** A message is lost, or comes up to three seconds late. */
-  readonly loss: number;
-  readonly delay: number;
-  /** A node does not know another one. */
-  readonly blindness: number;
-  /** The mirror, or the containerd, of a node dies in the middle. */
-  readonly mirrorDeath: number;
-  readonly containerdDeath: number;
-  /** Upstream refuses a node, or stalls for it, or sends it wrong bytes. */
-  readonly refusal: number;
-  readonly stall: number;
-  readonly corruption: number;
-}
-
-/** How a pull ended. */
-export interface PullResult {
-  readonly node: string;
-  readonly key: string;
-  readonly end: "complete" | "failed";
-  /** Why it failed; only what is not Kagami's fault is allowed. */
-  readonly reason?: "refused" | "containerd died" | "upstream sent wrong bytes";
-  /** Longest time that the mirror made its containerd wait, in milliseconds. */
-  readonly longestWaitMs: number;
-  readonly endedAt: number;
-}
-
-/** Steps that came from upstream, and how all pulls ended. */
-export interface Outcome {
-  readonly pulls: readonly PullResult[];
-  /** Pulls that had not ended when the simulation was given up. */
-  readonly open: number;
-  readonly upstreamSteps: number;
-  /** Bodies that were ended cleanly, though they were wrong or not whole. */
-  readonly wrongBodies: number;
-}
-
-/** A generator of random numbers in [0, 1) that follows from a seed. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+/** As in `growing_reader.ts`. */
+const STALL_MS = 3000;
 
 function place(text: string): Uint8Array {
   return Uint8Array.from(createHash("sha256").update(text).digest());
-}
-
-/** Time that passes only when nothing is left to do. */
-class Scheduler {
-  #now = 0;
-  #waiting: { at: number; order: number; run: () => void }[] = [];
-  #order = 0;
-
-  readonly now = (): number => this.#now;
-
-  readonly sleep: Sleep = (ms, signal) => {
-    if (signal?.aborted) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const entry = { at: this.#now + ms, order: this.#order++, run: resolve };
-    this.#insert(entry);
-    signal?.addEventListener("abort", () => {
-      const index = this.#waiting.indexOf(entry);
-      if (index >= 0) this.#waiting.splice(index, 1);
-      resolve();
-    }, { once: true });
-    return promise;
-  };
-
-  #insert(entry: { at: number; order: number; run: () => void }): void {
-    let low = 0;
-    let high = this.#waiting.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#waiting[middle]!.at <= entry.at) low = middle + 1;
-      else high = middle;
-    }
-    this.#waiting.splice(low, 0, entry);
-  }
-
-  /** Runs until something is true, or nothing is left to wait for, or time is up. */
-  async run(isOver: () => boolean, untilMs: number): Promise<void> {
-    while (true) {
-      for (let turn = 0; turn < TURNS; turn++) await undefined;
-      const next = this.#waiting[0];
-      if (isOver() || next === undefined || next.at > untilMs) return;
-      this.#waiting.shift();
-      this.#now = next.at;
-      next.run();
-    }
-  }
 }
 
 /** A content on a node. */
@@ -142,6 +47,8 @@ interface SimulatedNode {
   answer: AnswerQuestion | undefined;
   readonly ending: AbortController;
   mirrorIsUp: boolean;
+  diedAt: number;
+  readonly slots: Slots | undefined;
   containerdIsUp: boolean;
   readonly isRefused: boolean;
   readonly stallsAt: number | undefined;
@@ -159,8 +66,9 @@ interface Pull {
 
 /** A simulated cluster. */
 export class SimulatedCluster {
-  readonly #scheduler = new Scheduler();
+  readonly #scheduler = new SimulatedTime();
   readonly #random: () => number;
+  readonly #setting: Setting;
   readonly #faults: Faults;
   readonly #nodes: SimulatedNode[] = [];
   readonly #pulls: PullResult[] = [];
@@ -169,11 +77,15 @@ export class SimulatedCluster {
   #open = 0;
   #upstreamSteps = 0;
   #wrongBodies = 0;
+  /** Downloads from upstream that are under way. */
+  #fetches = 0;
 
-  constructor(seed: number, count: number, faults: Faults) {
+  constructor(setting: Setting) {
+    const { seed, nodes, faults } = setting;
     this.#random = randomFrom(seed);
+    this.#setting = setting;
     this.#faults = faults;
-    for (let number = 0; number < count; number++) this.#addNode(`node-${number}-${seed}`);
+    for (let number = 0; number < nodes; number++) this.#addNode(`node-${number}-${seed}`);
     for (const { id } of this.#nodes) {
       for (const other of this.#nodes) {
         if (this.#happens(faults.blindness)) this.#blind.add(`${id} ${other.id}`);
@@ -193,9 +105,10 @@ export class SimulatedCluster {
       void node.participant.serve();
       void node.participant.run(node.ending.signal);
       this.#scheduleDeaths(node);
+      const beginsAt = this.#random() * spreadMs;
       for (const key of keys) {
         this.#open += 1;
-        void this.#pull(node, key, this.#random() * spreadMs);
+        void this.#pull(node, key, beginsAt + this.#random() * CONTENT_SPREAD_MS);
       }
     }
     await this.#scheduler.run(() => this.#open === 0, untilMs);
@@ -205,6 +118,7 @@ export class SimulatedCluster {
       pulls: this.#pulls,
       open,
       upstreamSteps: this.#upstreamSteps,
+      deaths: this.#nodes.filter(({ mirrorIsUp }) => !mirrorIsUp).length,
       wrongBodies: this.#wrongBodies,
     };
   }
@@ -227,9 +141,11 @@ export class SimulatedCluster {
       answer: undefined,
       ending: new AbortController(),
       mirrorIsUp: true,
+      diedAt: Infinity,
+      slots: this.#setting.slots === undefined ? undefined : new Slots(this.#setting.slots),
       containerdIsUp: true,
       isRefused: this.#happens(refusal),
-      stallsAt: stalls ? Math.floor(this.#random() * CONTENT_STEPS) : undefined,
+      stallsAt: stalls ? Math.floor(this.#random() * this.#setting.steps) : undefined,
       getsWrongBytes: this.#happens(corruption),
     };
     const node = base as unknown as SimulatedNode;
@@ -240,7 +156,7 @@ export class SimulatedCluster {
         node.containerdIsUp
           ? Promise.resolve(
             [...contents].filter(([, { state }]) => state === "growing")
-              .map(([key, { steps }]) => ({ key, offset: steps, total: CONTENT_STEPS })),
+              .map(([key, { steps }]) => ({ key, offset: steps, total: this.#setting.steps })),
           )
           : Promise.reject(new Error("containerd is away")),
       has: (key) => Promise.resolve(contents.get(key)?.state === "complete"),
@@ -256,8 +172,9 @@ export class SimulatedCluster {
       self: node.self,
       place,
       neighbours: () =>
-        this.#nodes.filter(({ id, mirrorIsUp }) =>
-          id !== node.id && mirrorIsUp && !this.#blind.has(`${node.id} ${id}`)
+        this.#nodes.filter((other) =>
+          other !== node && !this.#blind.has(`${node.id} ${other.id}`) &&
+          !this.#hasNoticed(node, other)
         ).map(({ self }) => self),
       describe: (id) => Promise.resolve(this.#nodes.find((other) => other.id === id)?.peer),
       ask: (id, question, signal) => this.#deliver(node, id, question, signal),
@@ -266,6 +183,12 @@ export class SimulatedCluster {
         return Promise.resolve();
       },
     };
+  }
+
+  /** Whether a node knows that another one is gone; how long that takes is another time for each pair. */
+  #hasNoticed(node: SimulatedNode, other: SimulatedNode): boolean {
+    const part = place(`${node.id} ${other.id}`)[0]! / 256;
+    return this.#scheduler.now() >= other.diedAt + part * this.#setting.noticeMs;
   }
 
   async #deliver(
@@ -292,17 +215,23 @@ export class SimulatedCluster {
   }
 
   #scheduleDeaths(node: SimulatedNode): void {
-    const { mirrorDeath, containerdDeath } = this.#faults;
-    const { sleep } = this.#scheduler;
-    if (this.#happens(mirrorDeath)) {
-      void sleep(this.#random() * 1500).then(() => {
-        node.mirrorIsUp = false;
-        node.ending.abort();
-      });
-    }
-    if (this.#happens(containerdDeath)) {
-      void sleep(this.#random() * 1500).then(() => {
-        node.containerdIsUp = false;
+    const { mirrorDeath, containerdDeath, nodeDeath } = this.#faults;
+    const { now, sleep } = this.#scheduler;
+    const soon = () => sleep(this.#random() * this.#setting.deathsMs);
+    const endMirror = () => {
+      node.mirrorIsUp = false;
+      node.diedAt = now();
+      node.ending.abort();
+    };
+    const endContainerd = () => {
+      node.containerdIsUp = false;
+    };
+    if (this.#happens(mirrorDeath)) void soon().then(endMirror);
+    if (this.#happens(containerdDeath)) void soon().then(endContainerd);
+    if (this.#happens(nodeDeath)) {
+      void soon().then(() => {
+        endMirror();
+        endContainerd();
       });
     }
   }
@@ -333,22 +262,39 @@ export class SimulatedCluster {
   /** @returns Why the pull failed. */
   async #fill(pull: Pull): Promise<PullResult["reason"]> {
     const { node, held } = pull;
-    while (held.steps < CONTENT_STEPS) {
+    while (held.steps < this.#setting.steps) {
       if (!node.containerdIsUp) return "containerd died";
       const before = held.steps;
-      const source = node.mirrorIsUp ? await this.#join(pull) : undefined;
-      if (source !== undefined && node.mirrorIsUp) {
-        const isComplete = await this.#follow(pull, source);
-        source.close(isComplete);
-        if (isComplete && held.isWrong) this.#wrongBodies += 1;
-        // containerd comes back with Range as long as there is progress, and after a 404 goes upstream.
-        if (held.steps > before) continue;
-      }
-      const reason = await this.#fetch(pull);
+      await this.#request(pull, () => this.#getFromMirror(pull));
+      // containerd comes back with Range as long as there is progress, and after a 404 goes upstream.
+      if (held.steps > before) continue;
+      const reason = await this.#request(pull, () => this.#fetch(pull));
       if (reason !== undefined) return reason;
     }
     if (!node.containerdIsUp) return "containerd died";
     return held.isWrong ? "upstream sent wrong bytes" : undefined;
+  }
+
+  /** containerd 2 queues each request, the one to upstream behind those to the mirror that wait already. */
+  async #request<T>(pull: Pull, send: () => Promise<T>): Promise<T> {
+    const { slots } = pull.node;
+    await slots?.take();
+    // Until then nobody made it wait.
+    pull.waitingSince = this.#scheduler.now();
+    try {
+      return await send();
+    } finally {
+      slots?.give();
+    }
+  }
+
+  async #getFromMirror(pull: Pull): Promise<undefined> {
+    const { node, held } = pull;
+    const source = node.mirrorIsUp ? await this.#join(pull) : undefined;
+    if (source === undefined || !node.mirrorIsUp) return;
+    const isComplete = await this.#follow(pull, source);
+    source.close(isComplete);
+    if (isComplete && held.isWrong) this.#wrongBodies += 1;
   }
 
   async #join({ node, key, held }: Pull): Promise<PeerSource | undefined> {
@@ -360,14 +306,23 @@ export class SimulatedCluster {
   }
 
   async #fetch(pull: Pull): Promise<PullResult["reason"]> {
+    this.#waited(pull);
+    this.#fetches += 1;
+    try {
+      return await this.#fetchSteps(pull);
+    } finally {
+      this.#fetches -= 1;
+    }
+  }
+
+  async #fetchSteps(pull: Pull): Promise<PullResult["reason"]> {
     const { node, held } = pull;
     const { sleep } = this.#scheduler;
-    this.#waited(pull);
     await sleep(20);
     if (node.isRefused) return "refused";
-    while (held.steps < CONTENT_STEPS) {
+    while (held.steps < this.#setting.steps) {
       if (node.stallsAt === held.steps) await sleep(this.#random() * 12_000);
-      await sleep(STEP_MS.upstream);
+      await sleep(STEP_MS.upstream * (this.#setting.isUpstreamShared ? this.#fetches : 1));
       // Whatever upstream takes is not the mirror's doing.
       pull.waitingSince = this.#scheduler.now();
       if (!node.containerdIsUp) return "containerd died";
@@ -394,7 +349,7 @@ export class SimulatedCluster {
       if (peer === undefined || !node.mirrorIsUp) return false;
       const parent = this.#nodes.find(({ id }) => id === peer.id)!;
       await this.#receive(pull, parent, source);
-      if (held.steps === CONTENT_STEPS) return true;
+      if (held.steps === this.#setting.steps) return true;
     }
     return false;
   }
@@ -416,26 +371,26 @@ export class SimulatedCluster {
         seenSteps = there.steps;
         grownAt = now();
       }
-      const most = there?.state === "complete" ? CONTENT_STEPS : CONTENT_STEPS - 1;
+      const most = there?.state === "complete" ? this.#setting.steps : this.#setting.steps - 1;
       const available = isThere ? Math.min(there.steps, most) : 0;
       if (available > held.steps) {
         isDelivering = true;
         if (!this.#take(pull, there!)) return;
         source.progressed(1);
-        if (held.steps === CONTENT_STEPS) return;
+        if (held.steps === this.#setting.steps) return;
         continue;
       }
-      if (isDelivering && (!isThere || now() - grownAt > LIMITS.stallMs)) return;
+      if (isDelivering && (!isThere || now() - grownAt > STALL_MS)) return;
       if (isDelivering) continue;
       const isHopeless = parent.participant.state(key) === "failed";
-      if (isHopeless || now() - beganAt > LIMITS.arrivalMs) return; // 404
+      if (isHopeless || now() - beganAt > ARRIVAL_MS) return; // 404
     }
   }
 
   /** Takes one step; false if it cannot be handed out, since the whole would be wrong. */
   #take(pull: Pull, there: Held): boolean {
     const { held } = pull;
-    const isLast = held.steps + 1 === CONTENT_STEPS;
+    const isLast = held.steps + 1 === this.#setting.steps;
     const isWrong = held.isWrong || there.isWrong;
     // The digest tells: see `blob_download.ts`.
     if (isLast && isWrong) return false;
