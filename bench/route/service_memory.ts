@@ -7,7 +7,7 @@
 import { fileURLToPath } from "node:url";
 import { sleep } from "../../lib/sleep.ts";
 import { LayoutWriter } from "../support/layout.ts";
-import { cpuSeconds, memoryUsage, untilQuiet } from "../support/process_usage.ts";
+import { cpuSeconds, memoryUsage, resetPeak, untilQuiet } from "../support/process_usage.ts";
 import { type Figures, say } from "../support/report.ts";
 import { Service } from "../support/service.ts";
 import { WorkerProcess } from "../support/worker_process.ts";
@@ -36,6 +36,8 @@ export async function measureServiceMemory(): Promise<Figures> {
   const { pid } = service;
   await untilQuiet([pid]);
   const { rssMib: aloneMib } = await memoryUsage(pid);
+  // What the start took is over.
+  await resetPeak(pid);
 
   const options: FeederOptions = { router: service.routerAddress, nodes: NODES, keys: KEYS };
   const cpuBefore = await cpuSeconds(pid);

@@ -15,6 +15,7 @@ import type { NodeSettings, TransferStatus } from "../debug/node_status.ts";
 import { createFilter } from "../oci/filter.ts";
 import { openLibc } from "../net/libc.ts";
 import { TransferLimits } from "../net/transfer_limits.ts";
+import { trimMemory } from "../net/trim_memory.ts";
 import type { Logger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { MetricsServer } from "../observability/metrics_server.ts";
@@ -211,6 +212,7 @@ export async function runRegistry(
     sync.run(syncing.signal),
     sharing?.run(syncing.signal),
     debugging?.run(syncing.signal),
+    libc && trimMemory(libc, syncing.signal),
   ]);
   stack.defer(async () => {
     syncing.abort();

@@ -1,5 +1,6 @@
 /**
- * The few calls of the C library that let the kernel send a file by itself; the runtime offers none of them.
+ * The few calls of the C library that let the kernel send a file by itself, and the one that gives memory back; the
+ * runtime offers none of them.
  *
  * What they need is the permission for foreign functions, and Linux with glibc. Where that is missing there is no
  * {@linkcode Libc}, and everything works without it.
@@ -45,6 +46,7 @@ const SYMBOLS = {
     result: "isize",
     nonblocking: true,
   },
+  malloc_trim: { parameters: ["usize"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** What the runtime and the kernel both tell of an open file: device and inode. */
@@ -73,6 +75,8 @@ export interface Libc extends Disposable {
    * @returns Number of bytes sent; 0 if the socket takes none now, and for anything that went wrong.
    */
   sendfile(socket: number, file: number, position: number, count: number): Promise<number>;
+  /** Gives memory that lies free between what is in use back to the system; some milliseconds at most. */
+  trim(): void;
 }
 
 /**
@@ -97,8 +101,17 @@ export function openLibc(paths: readonly string[] = LIBC_PATHS): Libc | undefine
 
 function callsOf(library: Deno.DynamicLibrary<typeof SYMBOLS>): Libc {
   // Taken out once: a call by way of `library.symbols` is ten times as slow.
-  const { open, close, fstat, getpeername, lseek, preadv2, sendfile, sendfileInThread } =
-    library.symbols;
+  const {
+    open,
+    close,
+    fstat,
+    getpeername,
+    lseek,
+    preadv2,
+    sendfile,
+    sendfileInThread,
+    malloc_trim: trim,
+  } = library.symbols;
   const encoder = new TextEncoder();
   // Memory that calls write to is made as an ArrayBuffer of its own: short typed arrays lie where the garbage collector
   // moves things about.
@@ -143,6 +156,7 @@ function callsOf(library: Deno.DynamicLibrary<typeof SYMBOLS>): Libc {
         : await sendfileInThread(socket, file, null, BigInt(count));
       return Math.max(0, Number(sent));
     },
+    trim: () => void trim(0n),
     [Symbol.dispose]: () => library.close(),
   };
 }
