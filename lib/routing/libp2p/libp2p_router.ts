@@ -29,7 +29,7 @@ import type {
 import { monitorConnections, type MonitoredConnection } from "./connection_monitor.ts";
 import { Connector, endpointOf } from "./connector.ts";
 import { createNode, MESSAGE_TIMEOUT_MS, type Node, RECORD_VALIDITY_MS } from "./create_node.ts";
-import { type Dht, DHT_PROTOCOL, REPLICATION } from "./dht.ts";
+import { type Dht, DHT_PROTOCOL } from "./dht.ts";
 import type { MembershipKeys } from "./cluster_secret.ts";
 import { loadIdentity } from "./identity.ts";
 import { closest, type Positioned } from "./keyspace.ts";
@@ -43,6 +43,7 @@ import { encodeFormerProvider, encodeProvider } from "./provider_message.ts";
 import { ProviderStreams } from "./provider_stream.ts";
 import { Publisher } from "./publisher.ts";
 import { RecordStore } from "./record_store.ts";
+import { TableGrowth } from "./table_growth.ts";
 import { repairTable } from "./table_repair.ts";
 
 /** Name of the router. */
@@ -158,11 +159,11 @@ class Libp2pRouter implements Router {
   readonly #streams: ProviderStreams;
   readonly #publisher: Publisher;
   readonly #connector: Connector;
+  readonly #growth: TableGrowth;
   readonly #abort = new AbortController();
   readonly #running: Promise<unknown>;
   /** Peers that were lost and did not answer again: where they were, and since when. */
   readonly #lost = new Map<string, { readonly addresses: Multiaddr[]; readonly since: number }>();
-  #refreshing = false;
   #stopping: Promise<void> | undefined;
 
   constructor(parts: RouterParts) {
@@ -215,6 +216,11 @@ class Libp2pRouter implements Router {
       routerPort: parts.listenAddr.port,
       log: parts.log,
     });
+    this.#growth = new TableGrowth({
+      table: this.#dht.routingTable,
+      walk: async (ending) => void await this.#closestPeers(somewhere(), ending),
+      log: parts.log,
+    }, this.#abort.signal);
     this.#node.addEventListener("peer:disconnect", this.#onDisconnect);
     this.#node.addEventListener("peer:connect", this.#onConnect);
     this.#dht.routingTable.addEventListener("peer:add", this.#onPeerAdded);
@@ -469,32 +475,13 @@ class Libp2pRouter implements Router {
     const id = event.detail;
     this.#log.debug("peer joined", { id: id.toString(), peers: this.#dht.routingTable.size });
     this.#publisher.peerAdded(positioned(id));
-    void this.#refresh();
+    this.#growth.peerAdded();
   };
 
   readonly #onPeerRemoved = (event: CustomEvent<PeerId>): void => {
+    this.#growth.peerRemoved();
     this.#publisher.peerRemoved(event.detail.toString());
   };
-
-  /**
-   * Asks new peers for theirs until enough are known: a node that knows only its bootstrap peer would take long to learn
-   * of the rest. Beyond that each walk would only bring more connections, on nodes that start together at the worst of
-   * times; the table is completed without haste.
-   */
-  async #refresh(): Promise<void> {
-    if (this.#refreshing || this.#dht.routingTable.size > REPLICATION) return;
-    this.#refreshing = true;
-    const { signal } = this.#abort;
-    try {
-      // Peers come in bursts; one walk serves them all. Not kad-dht's own refresh, which leaves a timer behind each time.
-      await sleep(REFRESH_DELAY_MS, signal);
-      if (!signal.aborted) await this.#closestPeers(somewhere(), signal);
-    } catch (error) {
-      if (!signal.aborted) this.#log.debug("walk to learn of more peers failed", { error });
-    } finally {
-      this.#refreshing = false;
-    }
-  }
 }
 
 /** Any place of the keyspace. */
@@ -520,6 +507,3 @@ function shuffled<T>(items: readonly T[]): T[] {
     .sort((a, b) => a.order - b.order)
     .map(({ item }) => item);
 }
-
-/** Pause between a peer that came and the question for its peers, in milliseconds. */
-const REFRESH_DELAY_MS = 200;

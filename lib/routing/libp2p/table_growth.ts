@@ -1,0 +1,78 @@
+/**
+ * Lets a node that knows few peers ask them for theirs: one that knows only its bootstrap peer would take long to learn of
+ * the rest.
+ *
+ * It asks when it knows twice as many as when it last asked, and until it knows enough. One more peer need not make all
+ * others walk, for it finds them itself; and beyond enough each walk would only bring more connections, on nodes that
+ * start together at the worst of times. `table_repair.ts` completes the table without haste.
+ *
+ * @module
+ */
+import type { Logger } from "../../observability/logger.ts";
+import { type Sleep, sleep } from "../../sleep.ts";
+import { REPLICATION, type RoutingTable } from "./dht.ts";
+
+/** Pause between a peer that came and the question for its peers, in milliseconds: peers come in bursts. */
+export const GROWTH_DELAY_MS = 200;
+
+/** Options of {@linkcode TableGrowth}. */
+export interface TableGrowthOptions {
+  readonly table: Pick<RoutingTable, "size">;
+  /** Walks to any place of the keyspace, which connects the node to the peers found on the way. */
+  walk(signal: AbortSignal): Promise<void>;
+  readonly log: Logger;
+  /** Waits. Default: by the process's clock. */
+  readonly sleep?: Sleep;
+}
+
+/** Asks for more peers while the routing table holds few. */
+export class TableGrowth {
+  readonly #options: TableGrowthOptions;
+  readonly #signal: AbortSignal;
+  /** Size of the table when it last asked; less if the table has shrunk since. */
+  #askedAt = 0;
+  #isAsking = false;
+
+  /**
+   * @param options Routing table and network.
+   * @param signal Ends it.
+   */
+  constructor(options: TableGrowthOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  /** A peer has entered the table. */
+  peerAdded(): void {
+    if (!this.#isAsking && this.#hasGrown()) void this.#ask();
+  }
+
+  /** A peer has left the table. */
+  peerRemoved(): void {
+    this.#askedAt = Math.min(this.#askedAt, this.#options.table.size);
+  }
+
+  async #ask(): Promise<void> {
+    const { table, walk, log } = this.#options;
+    const wait = this.#options.sleep ?? sleep;
+    this.#isAsking = true;
+    try {
+      while (this.#hasGrown()) {
+        await wait(GROWTH_DELAY_MS, this.#signal);
+        if (this.#signal.aborted) break;
+        this.#askedAt = table.size;
+        // Not kad-dht's own refresh, which leaves a timer behind each time.
+        await walk(this.#signal);
+      }
+    } catch (error) {
+      if (!this.#signal.aborted) log.debug("walk to learn of more peers failed", { error });
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  #hasGrown(): boolean {
+    const { size } = this.#options.table;
+    return size > 0 && size <= REPLICATION && size >= 2 * this.#askedAt;
+  }
+}
