@@ -12,7 +12,15 @@ const OTHERS =
   /\b(helm|kubectl|docker|npx|deno (run|compile|test|audit|bench|check)|az|gcloud|eksctl|aws|talosctl|ctr|cosign|gh|kind|k0s|bench:|task (chaos|soak|test|screenshots|bench)|curl|skopeo|crictl|systemctl|containerd|nodeadm|go|k3s|rke2|minikube|SPEGEL_BIN|--allow-|--v8-|--deny-|--no-prompt|--no-check)/;
 
 /** Flags of other programs that stand alone, and the example of a flag. */
-const OTHERS_FLAGS = ["embedded-registry", "flag", "no-prompt", "rounds"];
+const OTHERS_FLAGS = [
+  "embedded-registry",
+  "flag",
+  "largest-mb",
+  "no-prompt",
+  "parts",
+  "rounds",
+  "scale",
+];
 
 interface Page {
   readonly path: string;
