@@ -10,10 +10,10 @@
 import { fileURLToPath } from "node:url";
 import { REPLICATION } from "../../lib/routing/libp2p/dht.ts";
 import { sleep } from "../../lib/sleep.ts";
+import { freePort } from "../../tests/unit/support/free_port.ts";
 import { memoryUsage, totalCpuSeconds, untilQuiet } from "../support/process_usage.ts";
 import { type Figures, say, sayTable } from "../support/report.ts";
 import { quantile } from "../support/statistics.ts";
-import { freePort } from "../support/tools.ts";
 import { WorkerProcess } from "../support/worker_process.ts";
 import type { ScaleAnswer, ScaleCommand, ScaleOptions } from "./scale_worker.ts";
 

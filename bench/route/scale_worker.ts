@@ -6,10 +6,10 @@
  *
  * @module
  */
+import { freePort } from "../../tests/unit/support/free_port.ts";
 import { TextLineStream } from "../support/lines.ts";
 import { memoryUsage } from "../support/process_usage.ts";
 import { keysOf, type RouteNode, startRouteNode } from "../support/route_nodes.ts";
-import { freePort } from "../support/tools.ts";
 
 /** How a worker is started. */
 export interface ScaleOptions {

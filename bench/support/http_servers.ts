@@ -10,10 +10,10 @@ import { createLibp2pRouter } from "../../lib/routing/libp2p/libp2p_router.ts";
 import type { TransferOffer } from "../../lib/routing/transfer_offer.ts";
 import { TOKEN_HEADER } from "../../lib/transfer/peer_client.ts";
 import { eventually, ManagedProcess } from "../../tests/integration/harness/process.ts";
+import { freePort } from "../../tests/unit/support/free_port.ts";
 import type { LayoutWriter } from "./layout.ts";
 import { withChildren } from "./process_usage.ts";
 import { Service } from "./service.ts";
-import { freePort } from "./tools.ts";
 
 /** A running server. */
 export interface RunningServer extends AsyncDisposable {

@@ -5,9 +5,9 @@
  */
 import { fileURLToPath } from "node:url";
 import { eventually } from "../../tests/integration/harness/process.ts";
+import { freePort } from "../../tests/unit/support/free_port.ts";
 import type { RouteNodeKind, RouteNodeOptions } from "./route_nodes.ts";
 import type { Lookups, RouteAnswer, RouteCommand } from "./route_worker.ts";
-import { freePort } from "./tools.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
 const WORKER = fileURLToPath(new URL("./route_worker.ts", import.meta.url));

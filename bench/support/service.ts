@@ -6,7 +6,7 @@
 import { MAIN } from "../../tests/integration/harness/mirror_process.ts";
 import { eventually, ManagedProcess } from "../../tests/integration/harness/process.ts";
 import { SHIPPED_RUN } from "../../tests/integration/harness/shipped_runtime.ts";
-import { freePort } from "./tools.ts";
+import { freePort } from "../../tests/unit/support/free_port.ts";
 
 /** Repository of the layout's tags. */
 export const REPOSITORY = "docker.io/library/bench";

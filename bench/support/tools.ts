@@ -36,13 +36,3 @@ export async function buildGo(name: string, folder: string): Promise<string> {
   await run("go", "build", "-o", path, source);
   return path;
 }
-
-/**
- * Finds a port of the loopback address that nobody uses now.
- *
- * @returns The port.
- */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}

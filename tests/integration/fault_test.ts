@@ -20,9 +20,7 @@ Deno.test({
   async fn() {
     await using cluster = await TestCluster.start({ nodes: 3 });
     const [one, two, three] = [cluster.node(1), cluster.node(2), cluster.node(3)];
-    const image = await cluster.push({ layers: [LONG_LAYER] });
-    await one.cri.pullImage(image.reference);
-    await two.mirror.answers(200, blobPath(cluster, image));
+    const image = await cluster.share({ layers: [LONG_LAYER] });
     await two.cri.pullImage(image.reference);
     await three.mirror.answersFrom([one.mirror, two.mirror], blobPath(cluster, image));
     await cluster.forget();
@@ -57,9 +55,7 @@ Deno.test({
   async fn() {
     await using cluster = await TestCluster.start({ nodes: 2 });
     const [one, two] = [cluster.node(1), cluster.node(2)];
-    const image = await cluster.push({ layers: [LONG_LAYER] });
-    await one.cri.pullImage(image.reference);
-    await two.mirror.answers(200, blobPath(cluster, image));
+    const image = await cluster.share({ layers: [LONG_LAYER] });
     await cluster.forget();
 
     const pull = two.cri.pullImage(image.reference);
@@ -77,10 +73,8 @@ Deno.test({
   ...REQUIRES_TEST_BED,
   async fn(t) {
     await using cluster = await TestCluster.start({ nodes: 2 });
-    const [one, two] = [cluster.node(1), cluster.node(2)];
-    const image = await cluster.push({ layers: [LONG_LAYER] });
-    await one.cri.pullImage(image.reference);
-    await two.mirror.answers(200, blobPath(cluster, image));
+    const two = cluster.node(2);
+    const image = await cluster.share({ layers: [LONG_LAYER] });
 
     await t.step("killed in the middle of a layer", async () => {
       const pull = two.cri.pullImage(image.reference);
@@ -102,9 +96,7 @@ Deno.test({
   async fn() {
     await using cluster = await TestCluster.start({ nodes: 2 });
     const [one, two] = [cluster.node(1), cluster.node(2)];
-    const image = await cluster.push({ layers: [LONG_LAYER] });
-    await one.cri.pullImage(image.reference);
-    await two.mirror.answers(200, blobPath(cluster, image));
+    const image = await cluster.share({ layers: [LONG_LAYER] });
     await cluster.forget();
     const pull = two.cri.pullImage(image.reference);
     await partOfLayer(two.containerd.contentPath, 5_000_000);
@@ -121,9 +113,7 @@ Deno.test({
   async fn() {
     await using cluster = await TestCluster.start({ nodes: 2 });
     const [one, two] = [cluster.node(1), cluster.node(2)];
-    const image = await cluster.push({ layers: [2_000_000, 50_000] });
-    await one.cri.pullImage(image.reference);
-    await two.mirror.answers(200, blobPath(cluster, image));
+    const image = await cluster.share({ layers: [2_000_000, 50_000] });
     const path = one.containerd.blobPath(image.layers[0]!);
     const bytes = await Deno.readFile(path);
     bytes[1_234_567]! ^= 1;
@@ -168,9 +158,7 @@ Deno.test({
     await t.step("when it is back, so is the mirror", async () => {
       await one.containerd.startAgain();
       await one.mirror.ready();
-      const image = await cluster.push({ layers: [200_000] });
-      await one.cri.pullImage(image.reference);
-      await two.mirror.answers(200, blobPath(cluster, image));
+      const image = await cluster.share({ layers: [200_000] });
       // The tag comes last: the image is named when all of it is there.
       const tag = `/v2/${image.repository}/manifests/v1?ns=${cluster.upstream.host}`;
       await two.mirror.answers(200, tag);
@@ -187,9 +175,7 @@ Deno.test({
   async fn() {
     await using cluster = await TestCluster.start({ nodes: 2 });
     const [one, two] = [cluster.node(1), cluster.node(2)];
-    const image = await cluster.push({ layers: [200_000] });
-    await one.cri.pullImage(image.reference);
-    await two.mirror.answers(200, blobPath(cluster, image));
+    const image = await cluster.share({ layers: [200_000] });
     one.mirror.signal("SIGSTOP");
     try {
       assert.equal(await two.cri.pullImage(image.reference), image.config);

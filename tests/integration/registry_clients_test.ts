@@ -160,11 +160,9 @@ Deno.test({
   ...REQUIRES_TEST_BED,
   async fn() {
     await using cluster = await TestCluster.start({ nodes: 2 });
-    const [one, two] = [cluster.node(1), cluster.node(2)];
+    const two = cluster.node(2);
     await configure(two.containerd, [`http://${cluster.upstream.host}`], ["--resolve-tags=false"]);
-    const image = await cluster.push({ layers: [300_000, 1000] });
-    await one.cri.pullImage(image.reference);
-    await two.mirror.answers(200, blobPath(cluster, image));
+    const image = await cluster.share({ layers: [300_000, 1000] });
     await cluster.forget();
     assert.equal(await two.cri.pullImage(image.reference), image.config);
     const upstream = (await cluster.upstream.requests()).map(({ method, path }) =>

@@ -130,6 +130,15 @@ export class TestCluster implements AsyncDisposable {
     return { ...layout, reference, repository };
   }
 
+  /** Pushes an image, lets the first node pull it, and waits until the other nodes' mirrors find it there. */
+  async share(options: Omit<ImageOptions, "seed">): Promise<PushedImage> {
+    const image = await this.push(options);
+    const [first, ...others] = this.nodes;
+    await first!.cri.pullImage(image.reference);
+    await Promise.all(others.map(({ mirror }) => mirror.answers(200, blobPath(this, image))));
+    return image;
+  }
+
   /** Makes an image that is nowhere but in its layout. */
   async makeImage(options: Omit<ImageOptions, "seed">): Promise<ImageLayout> {
     const number = ++this.#images;
