@@ -38,7 +38,8 @@ import { Libp2pMessenger, type MessengerHost } from "./libp2p_messenger.ts";
 import { Libp2pOffers, type OfferHost } from "./libp2p_offers.ts";
 import { type NodeInfoHost, NodeInfos } from "./node_info.ts";
 import { listenMultiaddrs } from "./listen_multiaddrs.ts";
-import { ipOf, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
+import { LostPeers } from "./lost_peers.ts";
+import { ipsOf, peerIdOf, rankAddresses, withoutPeerId } from "./peer_addresses.ts";
 import { encodeFormerProvider, encodeProvider } from "./provider_message.ts";
 import { ProviderStreams } from "./provider_stream.ts";
 import { Publisher } from "./publisher.ts";
@@ -63,15 +64,6 @@ export const WALK_TIMEOUT_MS = 10_000;
 
 /** A peer that was lost is dialled again after this time, in milliseconds, before it is given up. */
 export const REDIAL_MS = 500;
-
-/**
- * How long a lost peer is looked for where it was, in milliseconds: long enough for a node to be restarted, when it may
- * be the one that others start from.
- */
-export const MISSED_TTL_MS = 10 * 60_000;
-
-/** Most lost peers that are looked for; the ones lost first go first. */
-export const MAX_MISSED = 64;
 
 /** Options of {@linkcode createLibp2pRouter}. */
 export interface Libp2pRouterOptions {
@@ -154,7 +146,6 @@ class Libp2pRouter implements Router {
   readonly #infos: NodeInfos;
   readonly #registryPort: number;
   readonly #log: Logger;
-  readonly #now: () => number;
   readonly #forgotten: Forgotten;
   readonly #streams: ProviderStreams;
   readonly #publisher: Publisher;
@@ -162,8 +153,7 @@ class Libp2pRouter implements Router {
   readonly #growth: TableGrowth;
   readonly #abort = new AbortController();
   readonly #running: Promise<unknown>;
-  /** Peers that were lost and did not answer again: where they were, and since when. */
-  readonly #lost = new Map<string, { readonly addresses: Multiaddr[]; readonly since: number }>();
+  readonly #lost: LostPeers;
   #stopping: Promise<void> | undefined;
 
   constructor(parts: RouterParts) {
@@ -175,8 +165,8 @@ class Libp2pRouter implements Router {
     this.#infos = parts.infos;
     this.#registryPort = parts.registryPort;
     this.#log = parts.log;
-    this.#now = parts.now;
     this.#forgotten = new Forgotten(parts.now);
+    this.#lost = new LostPeers(parts.now);
     this.messenger = new Libp2pMessenger({
       host: parts.node as unknown as MessengerHost,
       answering: () => this.#infos.sharing(),
@@ -210,7 +200,7 @@ class Libp2pRouter implements Router {
         isConnected: (address) => this.#isConnected(address),
         dial: (address, signal) => this.#dial(address, signal),
         peerCount: () => this.#dht.routingTable.size,
-        missed: () => this.#missed(),
+        missed: () => this.#lost.missed((address) => this.#isConnected(address)),
       },
       bootstrapper: parts.bootstrapper,
       routerPort: parts.listenAddr.port,
@@ -337,11 +327,7 @@ class Libp2pRouter implements Router {
   }
 
   lost(): LostPeer[] {
-    const now = this.#now();
-    return [...this.#lost].flatMap(([id, { addresses, since }]) => {
-      const agoMs = now - since;
-      return agoMs < MISSED_TTL_MS ? [{ id, addresses: ipsOf(addresses), agoMs }] : [];
-    });
+    return this.#lost.list();
   }
 
   links(): Links {
@@ -445,30 +431,12 @@ class Libp2pRouter implements Router {
       });
     } catch {
       if (signal.aborted) return;
-      await this.#miss(id);
+      this.#lost.add(id.toString(), await this.#storedAddresses(id));
+      this.#connector.peerMissed();
       this.#infos.delete(id.toString());
       await this.#dht.routingTable.remove(id).catch(() => {});
       this.#log.info("lost a peer", { id: id.toString(), peers: this.#dht.routingTable.size });
     }
-  }
-
-  async #miss(id: PeerId): Promise<void> {
-    // Without its ID, for it may come back with another one.
-    const addresses = (await this.#storedAddresses(id)).map(withoutPeerId);
-    this.#lost.set(id.toString(), { addresses, since: this.#now() });
-    const oldest = this.#lost.keys().next();
-    if (this.#lost.size > MAX_MISSED && !oldest.done) this.#lost.delete(oldest.value);
-    this.#connector.peerMissed();
-  }
-
-  #missed(): Multiaddr[] {
-    const missed: Multiaddr[] = [];
-    for (const [id, { addresses, since }] of this.#lost) {
-      // Somebody is there again, under another ID: the same machine, as a rule.
-      if (addresses.some((address) => this.#isConnected(address))) this.#lost.delete(id);
-      else if (this.#now() - since < MISSED_TTL_MS) missed.push(...addresses);
-    }
-    return missed;
   }
 
   readonly #onPeerAdded = (event: CustomEvent<PeerId>): void => {
@@ -487,10 +455,6 @@ class Libp2pRouter implements Router {
 /** Any place of the keyspace. */
 function somewhere(): Uint8Array {
   return providerKey(crypto.randomUUID()).multihash;
-}
-
-function ipsOf(addresses: readonly Multiaddr[]): string[] {
-  return [...new Set(addresses.map(ipOf).filter((ip) => ip !== undefined))];
 }
 
 function positioned(id: PeerId): Positioned {

@@ -21,6 +21,16 @@ export function ipOf(address: Multiaddr): string | undefined {
   return first?.value === undefined ? undefined : unmapped(first.value);
 }
 
+/**
+ * The IP addresses of multiaddrs.
+ *
+ * @param addresses The multiaddrs.
+ * @returns Each once.
+ */
+export function ipsOf(addresses: readonly Multiaddr[]): string[] {
+  return [...new Set(addresses.map(ipOf).filter((ip) => ip !== undefined))];
+}
+
 /** Multiaddrs write the IPv4 address that is mapped into an IPv6 address in hexadecimal: `::ffff:a00:7`. */
 function unmapped(ip: string): string {
   const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(ip) ?? [];
