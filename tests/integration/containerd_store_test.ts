@@ -143,6 +143,25 @@ for (const { name, options } of WAYS) {
 }
 
 Deno.test({
+  name: "ContainerdStore describes nothing that is gone, however short ago it was there",
+  ...REQUIRES_TEST_BED,
+  async fn() {
+    await using bed = await StoreBed.start();
+    const { containerd, store, writer } = bed;
+    const digest = await writer.putContent(makeContent(1000).bytes);
+    const reference = "registry.test/team/app:v1";
+    await writer.putImage(reference, { mediaType: MANIFEST_TYPE, digest, size: 1000 });
+    assert.equal((await store.descriptor(digest)).size, 1000);
+    assert.equal((await store.descriptor(digest)).size, 1000);
+    // Together with all that belongs to it, its file included.
+    await writer.deleteImage(reference, true);
+    await assert.rejects(Deno.stat(containerd.blobPath(digest)), Deno.errors.NotFound);
+    await assert.rejects(store.descriptor(digest), NotFoundError);
+    await assert.rejects(store.open(digest), NotFoundError);
+  },
+});
+
+Deno.test({
   name:
     "ContainerdStore tells the sources that labels name, with ports where image names have them",
   ...REQUIRES_TEST_BED,

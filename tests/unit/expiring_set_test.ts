@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ExpiringSet } from "../../lib/expiring_set.ts";
+import { ExpiringMap, ExpiringSet } from "../../lib/expiring_set.ts";
 
 function setOf(limit: number) {
   let time = 0;
@@ -42,4 +42,17 @@ Deno.test("ExpiringSet.delete() takes a member out", () => {
   set.delete("a");
   set.delete("never there");
   assert.equal(members(), "b");
+});
+
+Deno.test("ExpiringMap gives the last value of a key, for its time", () => {
+  let time = 0;
+  const map = new ExpiringMap<number>({ ttlMs: 10, limit: 2, now: () => time });
+  map.set("a", 1);
+  map.set("b", 0);
+  map.set("a", 2);
+  assert.equal(map.get("a"), 2);
+  assert.equal(map.get("b"), 0);
+  assert.equal(map.get("c"), undefined);
+  time = 10;
+  assert.equal(map.get("a"), undefined);
 });

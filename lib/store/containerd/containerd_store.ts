@@ -4,7 +4,7 @@
  * @module
  */
 import { NotFoundError, UnavailableError } from "../../errors.ts";
-import { ExpiringSet } from "../../expiring_set.ts";
+import { ExpiringMap } from "../../expiring_set.ts";
 import { type Digest, isDigest, splitDigest } from "../../oci/digest.ts";
 import type { Logger } from "../../observability/logger.ts";
 import { checkRange, FileReader } from "../file_reader.ts";
@@ -36,8 +36,8 @@ export const CHILD_LABEL_PREFIX = "containerd.io/gc.ref.content";
 export const STATUS_TIMEOUT_MS = 1000;
 
 /**
- * How long it holds for opening a content that containerd has just described it, in milliseconds: one question is enough
- * for a request.
+ * How long it holds that containerd has a content, in milliseconds, if the file is still there: one question is enough for
+ * a request, and for all nodes that want the same at the same time.
  */
 export const PRESENT_MS = 100;
 
@@ -64,8 +64,8 @@ export class ContainerdStore implements Store {
   readonly #contentPath: string;
   readonly #watcher: ContainerdWatcher;
   readonly #inspector = new ManifestInspector();
-  /** What containerd has just said that it has. */
-  readonly #present = new ExpiringSet({ ttlMs: PRESENT_MS, limit: MAX_PRESENT });
+  /** Sizes of what containerd has just said that it has. */
+  readonly #present = new ExpiringMap<number>({ ttlMs: PRESENT_MS, limit: MAX_PRESENT });
 
   /**
    * @param options Socket, namespace, and content directory.
@@ -91,8 +91,7 @@ export class ContainerdStore implements Store {
   }
 
   async descriptor(digest: Digest): Promise<Descriptor> {
-    const size = await this.#size(digest);
-    this.#present.add(digest);
+    const size = this.#presentSize(digest) ?? await this.#askSize(digest);
     const { mediaType, subject } = await this.#inspector.inspect(
       digest,
       async () => await this.#openFile(digest) ?? this.#openCall(digest, size),
@@ -109,7 +108,7 @@ export class ContainerdStore implements Store {
   }
 
   async open(digest: Digest, range?: ByteRange): Promise<ContentReader> {
-    if (this.#isPresent(digest)) {
+    if (this.#present.get(digest) !== undefined) {
       const file = await this.#openFile(digest, range);
       if (file !== undefined) return file;
     }
@@ -126,17 +125,31 @@ export class ContainerdStore implements Store {
     return file.value ?? this.#openCall(digest, size.value, range);
   }
 
-  /** Whether containerd has just said so; an answer serves once. */
-  #isPresent(digest: Digest): boolean {
-    const isPresent = this.#present.has(digest);
-    this.#present.delete(digest);
-    return isPresent;
+  /** Size of what containerd has just said that it has, and what has not been deleted since. */
+  #presentSize(digest: Digest): number | undefined {
+    const size = this.#present.get(digest);
+    if (size === undefined) return undefined;
+    try {
+      return Deno.statSync(this.#path(digest)).size === size ? size : undefined;
+    } catch {
+      return undefined; // containerd tells what that means.
+    }
+  }
+
+  async #askSize(digest: Digest): Promise<number> {
+    const size = await this.#size(digest);
+    this.#present.set(digest, size);
+    return size;
+  }
+
+  #path(digest: Digest): string {
+    const { algorithm, hex } = splitDigest(digest);
+    return `${this.#contentPath}/blobs/${algorithm}/${hex}`;
   }
 
   /** @returns Undefined if there is no such file, e.g. since the content directory is not mounted. */
   async #openFile(digest: Digest, range?: ByteRange): Promise<ContentReader | undefined> {
-    const { algorithm, hex } = splitDigest(digest);
-    const path = `${this.#contentPath}/blobs/${algorithm}/${hex}`;
+    const path = this.#path(digest);
     try {
       return await FileReader.open(path, range);
     } catch (cause) {
