@@ -30,8 +30,22 @@ export interface ListPath {
   readonly subject?: Digest;
 }
 
+/** All of the query that containerd sends. */
+const NAMESPACE_ALONE = /^\?ns=([A-Za-z0-9.:-]+)$/;
+
 const LIST_PATTERN = /^\/v2\/(.+)\/(?:tags\/list|referrers\/([^/]+))$/;
 const PATH_PATTERN = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/;
+
+/**
+ * The upstream registry that a request means. What containerd sends is read without `URL.searchParams`, which takes longer
+ * than all else about the path.
+ *
+ * @param url URL of the request.
+ * @returns Value of its `ns` parameter; null if there is none.
+ */
+export function namespaceOf(url: URL): string | null {
+  return NAMESPACE_ALONE.exec(url.search)?.[1] ?? url.searchParams.get("ns");
+}
 
 /**
  * Parses the path of a pull request.

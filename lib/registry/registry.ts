@@ -13,6 +13,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import {
   type DistributionPath,
   type ListPath,
+  namespaceOf,
   parseDistributionPath,
   parseListPath,
 } from "../oci/distribution.ts";
@@ -157,17 +158,18 @@ export class Registry {
     // Without private content nobody learns anything without the cluster's credentials.
     if (access === undefined) this.#checkMember(request);
     this.#checkMethod(request);
-    const { pathname, searchParams } = request.url;
+    const { pathname } = request.url;
     if (pathname === "/v2" || pathname === "/v2/") {
       this.#checkMember(request);
       return textAnswer(request, 200, "{}", { handler: "v2" }, "application/json");
     }
-    const list = parseListPath(pathname, searchParams.get("ns"), defaultRegistry);
+    const namespace = namespaceOf(request.url);
+    const list = parseListPath(pathname, namespace, defaultRegistry);
     if (list !== undefined) {
       await this.#checkAccess(request, list);
       return await this.#list(request, list);
     }
-    const path = parseDistributionPath(pathname, searchParams.get("ns"), defaultRegistry);
+    const path = parseDistributionPath(pathname, namespace, defaultRegistry);
     if (!filter.allows(path)) {
       this.#checkMember(request);
       const error = unknown(path, "not mirrored, by configuration");

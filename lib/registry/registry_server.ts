@@ -346,7 +346,10 @@ function toRequest(
   if (url === null) return undefined;
   const abort = new AbortController();
   // A reason made once: making one for each request costs as much as the rest of the bookkeeping.
-  response.once("close", () => abort.abort(CLIENT_GONE));
+  response.once("close", () => {
+    // After the whole answer there is nobody left to be told.
+    if (!response.writableFinished) abort.abort(CLIENT_GONE);
+  });
   return {
     method: incoming.method ?? "",
     url,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { parseDigest } from "../../../lib/oci/digest.ts";
 import {
   formatDistributionPath,
+  namespaceOf,
   parseDistributionPath,
   parseListPath,
 } from "../../../lib/oci/distribution.ts";
@@ -18,6 +19,33 @@ function codeOf(pathname: string, namespace: string | null = "docker.io"): strin
     assert.ok(error instanceof DistributionError, String(error));
     return error.distributionCode;
   }
+}
+
+for (
+  const query of [
+    ...[
+      "",
+      "?",
+      "?ns=",
+      "?ns",
+      "?ns=docker.io",
+      "?ns=registry.test:5000",
+      "?ns=registry.test%3A5000",
+    ],
+    ...[
+      "?ns=a&ns=b",
+      "?ns=a+b",
+      "?x=1&ns=ghcr.io",
+      "?ns=ghcr.io&x=1",
+      "?nss=a",
+      "?ns=[fd00::1]:5000",
+    ],
+  ]
+) {
+  Deno.test(`namespaceOf() reads ${query || "no query"} as URL.searchParams does`, () => {
+    const url = new URL(`http://mirror.test/v2/a/blobs/b${query}`);
+    assert.equal(namespaceOf(url), url.searchParams.get("ns"));
+  });
 }
 
 Deno.test("parseDistributionPath() reads a manifest by tag", () => {
