@@ -106,16 +106,17 @@ export async function runRegistry(
   });
   stack.defer(() => router.stop());
 
+  const downloads = new TransferLimits(config.downloads);
   const store = new VerifiedStore(createStore(config.store, log), {
     log,
     onCorrupt: () => events.corrupt(),
+    isBusy: () => downloads.active > 0,
     ...traced,
   });
   stack.defer(() => store.close());
 
   const activity = new Activity(debugging?.observer(events.observer) ?? events.observer);
   const uploads = new TransferLimits(config.uploads);
-  const downloads = new TransferLimits(config.downloads);
   const pool = stack.use(new ConnectionPool());
   const peers = {
     config: config.peers,

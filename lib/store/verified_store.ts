@@ -44,6 +44,12 @@ export const MAX_CHUNK_LIST_MEMORY = 8 * 1024 * 1024;
 /** New contents that wait to be verified before anybody asks for them; beyond it they wait for being asked for. */
 export const MAX_EARLY_VERIFICATIONS = 1024;
 
+/** How long at most such a content waits until nothing is on its way to this node, in milliseconds. */
+export const MAX_EARLY_DELAY_MS = 30_000;
+
+/** How often that is looked at, in milliseconds. */
+const BUSY_LOOK_MS = 200;
+
 /** A content that was found right. */
 interface Verified {
   readonly version: string;
@@ -56,6 +62,8 @@ export interface VerifiedStoreOptions {
   readonly log: Logger;
   /** Called for each content that turns out to be corrupt. */
   readonly onCorrupt?: (digest: Digest) => void;
+  /** Whether content is on its way to this node; what nobody has asked for yet is verified afterwards. */
+  readonly isBusy?: () => boolean;
   /** Left out where traces are off. */
   readonly tracing?: Tracing;
 }
@@ -305,6 +313,7 @@ export class VerifiedStore implements Store {
   async #verifyEarly(): Promise<void> {
     this.#isVerifyingEarly = true;
     for (const digest of this.#early) {
+      await this.#untilIdle();
       this.#early.delete(digest);
       if (this.#abort.signal.aborted) break;
       if (this.#verified.has(digest) || this.#running.has(digest)) continue;
@@ -316,6 +325,15 @@ export class VerifiedStore implements Store {
       }
     }
     this.#isVerifyingEarly = false;
+  }
+
+  /** A pull needs the cores more: it has its content hashed as it comes, and by containerd. */
+  async #untilIdle(): Promise<void> {
+    const { signal } = this.#abort;
+    const until = performance.now() + MAX_EARLY_DELAY_MS;
+    while (this.#options.isBusy?.() && performance.now() < until && !signal.aborted) {
+      await sleep(BUSY_LOOK_MS, signal);
+    }
   }
 
   async *watch(signal: AbortSignal): AsyncIterable<StoreEvent> {

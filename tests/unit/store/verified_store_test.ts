@@ -359,6 +359,28 @@ Deno.test("VerifiedStore verifies what is new before anybody asks, not what was 
   await store.close();
 });
 
+Deno.test("VerifiedStore leaves new content that nobody asks for until nothing is on its way any more", async () => {
+  const inner = new TrackedStore();
+  let isBusy = true;
+  let looks = 0;
+  const store = new VerifiedStore(inner, {
+    log: silentLogger,
+    isBusy() {
+      looks += 1;
+      return isBusy;
+    },
+  });
+  await store.list();
+  for (const { bytes, digest } of [CONTENT, LARGE]) inner.put(bytes, [], digest);
+  await store.list();
+  await eventually("it has looked twice", () => looks >= 2);
+  assert.equal(await store.chunkList(LARGE.digest), undefined);
+  await (await store.open(CONTENT.digest)).close(); // Does not wait.
+  isBusy = false;
+  await eventually("it is verified", async () => await store.chunkList(LARGE.digest) !== undefined);
+  await store.close();
+});
+
 Deno.test("VerifiedStore goes on with the next new content when one cannot be verified", async () => {
   const fixture = verified();
   const { inner, store } = fixture;
