@@ -18,7 +18,7 @@ import { KernelSender, MAX_CALL_BYTES } from "./kernel_send.ts";
 export const WRITE_STALL_MS = 60_000;
 
 /** Shortest body that the kernel is asked to send, in bytes; for less it costs more than it saves. */
-export const MIN_KERNEL_BYTES = 2 * 1024 * 1024;
+export const MIN_KERNEL_BYTES = 512 * 1024;
 
 /** The client went away, or takes no bytes. */
 export class ClientGoneError extends KagamiError {
