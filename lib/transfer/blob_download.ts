@@ -23,16 +23,13 @@ import { createLane, type Lane } from "./lane.ts";
 import { LaneScaling } from "./lane_scaling.ts";
 import type { PeerAnswer } from "./peer_client.ts";
 import { MAX_CHUNK_WAIT_MS, MAX_SILENCE_MS, ReaderWait } from "./reader_wait.ts";
-import { type Run, Runs } from "./runs.ts";
+import { type Run, RUN_LENGTH, runLength, Runs } from "./runs.ts";
 
 /** Chunks that a single peer may be ahead of the reader. */
 export const SINGLE_WINDOW = 4;
 
 /** Chunks that several peers together may be ahead of the reader. */
 export const SWARM_WINDOW = 16;
-
-/** Chunks that a peer is asked for at once when several deliver. */
-export const RUN_LENGTH = 4;
 
 /** How often a download is looked after, in milliseconds. */
 export const TICK_MS = 50;
@@ -304,7 +301,7 @@ export class BlobDownload implements ContentReader {
     lane.answer?.response.close();
     lane.answer = undefined;
     while (!this.#isEnding(lane) && !lane.isRetired && this.#gaps.first !== undefined) {
-      const run = this.#takeRun();
+      const run = this.#takeRun(lane);
       if (run === undefined) {
         await this.#change.promise;
         continue;
@@ -332,12 +329,13 @@ export class BlobDownload implements ContentReader {
     return this.#isClosed || lane.cutOff !== undefined;
   }
 
-  #takeRun(): Run | undefined {
+  #takeRun({ chunkMs }: Lane): Run | undefined {
+    const { size } = this.#lanes;
+    if (size <= 1) return this.#gaps.take(({ to }) => to);
     // Several must not be too far ahead of the reader.
     const limit = indexOf(this.#position) + SWARM_WINDOW;
-    return this.#gaps.take(({ from, to }) =>
-      this.#lanes.size <= 1 ? to : Math.min(from + RUN_LENGTH, limit)
-    );
+    const length = runLength(this.#gaps.length, size, chunkMs);
+    return this.#gaps.take(({ from }) => Math.min(from + length, limit));
   }
 
   /**
@@ -387,6 +385,7 @@ export class BlobDownload implements ContentReader {
     if (!await this.#check(chunk, lane)) return false;
     await this.#options.source.pace(chunk.length);
     chunk.isReady = true;
+    if (missing === chunk.length) lane.chunkMs = tookMs;
     this.#wait.learn(tookMs, missing);
     return true;
   }

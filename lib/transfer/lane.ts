@@ -16,6 +16,8 @@ export interface Lane {
   readonly run: Run;
   /** Since when it waits for its peer; undefined while it waits for something else. */
   waitingSince: number | undefined;
+  /** How long its last chunk took, in milliseconds; undefined before the first one. */
+  chunkMs: number | undefined;
   /** When it brought something for the last time; undefined if it has not. */
   progressedAt: number | undefined;
   /** True if it is to end after its run. */
@@ -44,6 +46,7 @@ export function createLane(peer: Peer, run: Run, answer?: PeerAnswer): Lane {
     answer,
     run,
     waitingSince: undefined,
+    chunkMs: undefined,
     progressedAt: undefined,
     isRetired: false,
     isHopeless: false,

@@ -4,6 +4,28 @@
  * @module
  */
 
+/** Most chunks that a peer is asked for at once when several deliver. */
+export const RUN_LENGTH = 4;
+
+/**
+ * How long a peer may take for a run, in milliseconds, if that is not a single chunk. What a slow one has taken on, all
+ * others wait for once they are as far ahead as they may be.
+ */
+export const RUN_MS = 100;
+
+/**
+ * How many chunks a peer is asked for next when several deliver.
+ *
+ * @param left Chunks that nobody has taken on yet. Of the last ones each peer gets few, so that all end at the same time.
+ * @param lanes Peers that deliver.
+ * @param chunkMs How long its last chunk took, in milliseconds; undefined before the first one.
+ * @returns Their number, at least 1.
+ */
+export function runLength(left: number, lanes: number, chunkMs = 0): number {
+  const inTime = chunkMs * RUN_LENGTH <= RUN_MS ? RUN_LENGTH : Math.floor(RUN_MS / chunkMs);
+  return Math.max(1, Math.min(RUN_LENGTH, inTime, Math.ceil(left / (2 * lanes))));
+}
+
 /** Chunks from one index up to, but not including, another. */
 export interface Run {
   from: number;
@@ -17,6 +39,11 @@ export class Runs {
   /** The run that comes first in the content; undefined if there is none. */
   get first(): Run | undefined {
     return this.#runs[0];
+  }
+
+  /** Number of chunks in all of them. */
+  get length(): number {
+    return this.#runs.reduce((sum, { from, to }) => sum + to - from, 0);
   }
 
   /**

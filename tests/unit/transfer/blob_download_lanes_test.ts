@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { NotFoundError, PeerError } from "../../../lib/errors.ts";
 import { CHUNK_SIZE } from "../../../lib/oci/chunk_list.ts";
-import { RUN_LENGTH, SWARM_WINDOW } from "../../../lib/transfer/blob_download.ts";
+import { SWARM_WINDOW } from "../../../lib/transfer/blob_download.ts";
 import { ChunkBuffers } from "../../../lib/transfer/chunk_buffers.ts";
 import { MAX_LANES } from "../../../lib/transfer/lane_scaling.ts";
+import { RUN_LENGTH } from "../../../lib/transfer/runs.ts";
 import { makeContent } from "../support/content.ts";
 import { fakeTimers, finished } from "../support/fake_timers.ts";
 import { download, FakePeers, hang, listOf, type Outcome, type Script } from "./fake_peers.ts";
@@ -62,6 +63,21 @@ for (const count of [2, 3, 4, 6]) {
     }
   });
 }
+
+Deno.test("BlobDownload is not held up by a peer that becomes much slower than the others", async () => {
+  const took = async (slowMs: number) => {
+    const outcome = await download(CONTENT, {
+      a: paced(30),
+      slow: paced(30, { delayMs: (at) => at < 16 * CHUNK_SIZE ? 30 : slowMs }),
+      c: paced(30),
+    });
+    assertWhole(outcome);
+    assert.deepEqual(outcome.peers.failures, []);
+    return outcome.peers.clock.now();
+  };
+  // By the run that it has taken on, and not again and again.
+  assert.ok(await took(400) - await took(30) < RUN_LENGTH * 400);
+});
 
 Deno.test("BlobDownload delivers a part from several peers", async () => {
   const range = `bytes=${CHUNK_SIZE + 77}-${39 * CHUNK_SIZE + 99}`;
