@@ -11,6 +11,7 @@
 import { KagamiError, PeerError } from "../errors.ts";
 import { PEER_NAME } from "../net/certificate.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
+import { Deadline } from "./deadline.ts";
 
 /** Longest response head (status line and headers) in bytes. Mirrors send below 1 KiB. */
 export const MAX_HEAD_BYTES = 16 * 1024;
@@ -123,11 +124,11 @@ async function exchange(
 ): Promise<HttpResponse> {
   const abort = () => closeQuietly(connection);
   request.signal?.addEventListener("abort", abort, { once: true });
-  const deadline = new Deadline(connection);
+  // What waits on the connection ends with it.
+  const deadline = new Deadline(abort);
   const giveUpAt = performance.now() + request.timeouts.interimMs;
   const restart = () => {
     const leftMs = Math.max(0, giveUpAt - performance.now());
-    deadline.stop();
     deadline.start(Math.min(request.timeouts.headMs, leftMs), "sent no response head");
   };
   try {
@@ -143,9 +144,9 @@ async function exchange(
     return new SocketResponse(connection, request, parsed, rest, deadline, abort);
   } catch (cause) {
     request.signal?.removeEventListener("abort", abort);
-    deadline.stop();
+    deadline[Symbol.dispose]();
     closeQuietly(connection);
-    throw deadline.explain(request, cause);
+    throw explain(request, deadline, cause);
   }
 }
 
@@ -229,34 +230,13 @@ function isRefusal(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionRefused || error instanceof Deno.errors.InvalidData;
 }
 
-/** Closes the connection when time is up, which ends whatever waits on it. */
-class Deadline {
-  readonly #connection: Deno.Conn;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #expired: string | undefined;
-
-  constructor(connection: Deno.Conn) {
-    this.#connection = connection;
-  }
-
-  start(ms: number, what: string): void {
-    this.#timer = setTimeout(() => {
-      this.#expired = `${what} within ${ms} ms`;
-      closeQuietly(this.#connection);
-    }, ms);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
-
-  explain(request: HttpRequest, cause: unknown): KagamiError {
-    const where = hostAndPort(request.address, request.port);
-    if (this.#expired !== undefined) return new PeerError(`peer ${where} ${this.#expired}`);
-    if (request.signal?.aborted) return new PeerError(`request to ${where} was aborted`);
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    return new PeerError(`peer ${where}: ${reason}`, { cause });
-  }
+/** What ended a request, in words. */
+function explain(request: HttpRequest, deadline: Deadline, cause: unknown): KagamiError {
+  const where = hostAndPort(request.address, request.port);
+  if (deadline.expired !== undefined) return new PeerError(`peer ${where} ${deadline.expired}`);
+  if (request.signal?.aborted) return new PeerError(`request to ${where} was aborted`);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new PeerError(`peer ${where}: ${reason}`, { cause });
 }
 
 async function writeHead(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
@@ -418,7 +398,7 @@ class SocketResponse implements HttpResponse {
     } catch (cause) {
       this.#isKept = false;
       this.close();
-      throw this.#deadline.explain(this.#request, cause);
+      throw explain(this.#request, this.#deadline, cause);
     } finally {
       this.#reading = false;
       this.#deadline.stop();
@@ -438,6 +418,7 @@ class SocketResponse implements HttpResponse {
     this.#closed = true;
     const { signal, pool } = this.#request;
     signal?.removeEventListener("abort", this.#abort);
+    this.#deadline[Symbol.dispose]();
     const isWhole = this.#isKept && this.#remaining === 0 && !this.#reading && !signal?.aborted;
     if (pool !== undefined && isWhole) pool.give(placeOf(this.#request), this.#connection);
     else closeQuietly(this.#connection);
