@@ -28,9 +28,15 @@ export interface Sharing {
    * @param key Digest of the content.
    * @param offset First byte that is wanted.
    * @param signal Ends the question.
+   * @param isQueueing Whether the client queues what it is told to fetch behind other requests to the mirror.
    * @returns Where to get it from; undefined if it is to come from upstream.
    */
-  join(key: string, offset: number, signal: AbortSignal): Promise<PeerSource | undefined>;
+  join(
+    key: string,
+    offset: number,
+    signal: AbortSignal,
+    isQueueing: boolean,
+  ): Promise<PeerSource | undefined>;
   /**
    * Finds out what a tag stands for that nobody has.
    *
@@ -41,6 +47,8 @@ export interface Sharing {
   resolve(tag: TagReference, signal: AbortSignal): Promise<Descriptor | undefined>;
   /** How this node stands with a content; undefined if it does nothing about it. */
   state(key: string): "fetching" | "following" | "failed" | undefined;
+  /** Whether a content waits in the queue of the containerd that is to fetch it. */
+  isQueued(key: string): boolean;
 }
 
 /** Content that was found for a request. */
@@ -62,6 +70,12 @@ export interface Content {
  * containerd take the layer in one piece, which it goes on with upstream.
  */
 const ALL_BYTES = "bytes=0-";
+
+/**
+ * From 2.0 on containerd has a request to one host behind it when it sends that to the next one, and sends others first that
+ * have waited longer.
+ */
+const QUEUEING_CLIENT = /^containerd\/v?(?:[2-9]|[1-9][0-9])/;
 
 /** Where {@linkcode ContentFinder} looks. */
 export interface ContentFinderOptions {
@@ -109,6 +123,7 @@ export class ContentFinder {
       growing: async (signal) =>
         path.kind === "blobs" ? await this.#growing(request, path, digest, signal) : undefined,
       isHopeless: () => sharing.state(digest) === "failed",
+      isQueued: () => sharing.isQueued(digest),
       signal: request.signal,
     });
   }
@@ -221,7 +236,8 @@ export class ContentFinder {
     // Where the end of a content lies only those know who have it.
     if (offset === undefined) return undefined;
     const { tracing } = this.#options;
-    const join = () => sharing.join(digest, Number(offset), request.signal);
+    const isQueueing = QUEUEING_CLIENT.test(request.header("user-agent") ?? "");
+    const join = () => sharing.join(digest, Number(offset), request.signal, isQueueing);
     if (tracing === undefined) return await join();
     return await tracing.run("share", { "kagami.offset": Number(offset) }, async (span) => {
       const source = await join();

@@ -4,12 +4,13 @@
  * @module
  */
 import { NotFoundError } from "../errors.ts";
+import { QUEUED_MS } from "../share/coordinator.ts";
 import { sleep } from "../sleep.ts";
 
 /** How often it is looked for, in milliseconds. */
 export const ARRIVAL_POLL_MS = 40;
 
-/** Longest wait for its first byte, in milliseconds: as long as the peer waits. */
+/** Longest wait for its first byte once it is not in a queue, in milliseconds: as long as the peer waits. */
 export const ARRIVAL_MS = 5000;
 
 /** Options of {@linkcode arrival}. */
@@ -20,8 +21,12 @@ export interface ArrivalOptions<T> {
   readonly growing: (signal: AbortSignal) => Promise<T | undefined>;
   /** Whether it is known that it will not come. */
   readonly isHopeless: () => boolean;
+  /** Whether it waits in the queue of a containerd that will come to it. */
+  readonly isQueued: () => boolean;
   /** Ends the wait. */
   readonly signal: AbortSignal;
+  /** Monotonic clock in milliseconds. Default: the process's. */
+  readonly now?: () => number;
 }
 
 /**
@@ -32,8 +37,10 @@ export interface ArrivalOptions<T> {
  * @throws {NotFoundError} If it does not come.
  */
 export async function arrival<T>(options: ArrivalOptions<T>): Promise<T> {
-  const { complete, growing, isHopeless } = options;
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ARRIVAL_MS)]);
+  const { complete, growing, isHopeless, isQueued, signal } = options;
+  const clock = options.now ?? (() => performance.now());
+  const beganAt = clock();
+  let waitsSince = beganAt;
   while (true) {
     try {
       return await complete();
@@ -41,7 +48,9 @@ export async function arrival<T>(options: ArrivalOptions<T>): Promise<T> {
       if (!(error instanceof NotFoundError)) throw error;
       const found = await growing(signal).catch(unlessNotFound);
       if (found !== undefined) return found;
-      if (signal.aborted || isHopeless()) throw error;
+      const now = clock();
+      if (isQueued()) waitsSince = Math.min(now, beganAt + QUEUED_MS);
+      if (signal.aborted || isHopeless() || now - waitsSince >= ARRIVAL_MS) throw error;
     }
     await sleep(ARRIVAL_POLL_MS, signal);
   }

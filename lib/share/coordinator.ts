@@ -12,6 +12,7 @@ import {
   type Download,
   type Instruction,
   MAX_TOLD_DOWNLOADS,
+  type Noted,
   type Report,
   type ReportEntry,
   type ShareState,
@@ -30,6 +31,12 @@ export const HOLD_MS = 15;
  */
 export const HANDOVER_MS = 1200;
 
+/**
+ * How long a content waits for the node that has fetched what came before it in a pull, in milliseconds: as long as those
+ * who want it have followed that one, and as their containerds queue. See {@linkcode QUEUED_MS}.
+ */
+export const LED_HOLD_MS = 250;
+
 /** A node that has not been heard of for so long does not count any more, in milliseconds. */
 export const PARTICIPANT_TTL_MS = 4000;
 
@@ -44,6 +51,13 @@ export const FETCH_START_MS = 2000;
  * step so far, and at most.
  */
 export const FETCH_STALL = { leastMs: 2000, factor: 4, mostMs: 10_000 } as const;
+
+/**
+ * Longest time for which a content may wait in the queue of the containerd that is to fetch it, in milliseconds. From 2.0
+ * on containerd queues the request to upstream behind those to the mirror that it has not sent yet, at most three being
+ * under way by default. While it gets others it will come to this one.
+ */
+export const QUEUED_MS = 30_000;
 
 /** How long a node whose fetch failed is chosen only when there is nobody else, in milliseconds. */
 export const FAILED_TTL_MS = 30_000;
@@ -68,6 +82,8 @@ interface Participant {
   total?: number;
   /** Number of contents that it fetches. */
   fetching: number;
+  /** Whether it leaves fetching to another one that is about to ask. */
+  isLed: boolean;
   /** Whom it follows. */
   parent?: string | undefined;
   /** When it was last heard of. */
@@ -78,6 +94,8 @@ interface Participant {
   progressedAt: number;
   longestStepMs: number;
   hasProgressed: boolean;
+  /** Whether what it is to fetch waits in its containerd's queue. */
+  isQueued: boolean;
   /** When a follower said that it does not deliver. */
   brokenAt: number;
   failedAt: number;
@@ -145,6 +163,7 @@ export class Coordinator {
     if (shared === undefined || participant === undefined) return { do: "fetch" };
     participant.offset = Math.max(participant.offset, want.offset);
     participant.fetching = want.fetching;
+    participant.isLed = want.isLed === true;
     if (want.broken !== undefined) this.#accuse(shared, participant, want.broken);
     this.#assign(participant, "wanting");
     const parent = this.#parentFor(shared, participant);
@@ -160,14 +179,19 @@ export class Coordinator {
    *
    * @param peer The node.
    * @param report What it tells.
+   * @returns What of it waits in the queue of a node that the peer follows.
    */
-  report(peer: Peer, report: Report): void {
-    for (const entry of report.entries) {
+  report(peer: Peer, report: Report): Noted {
+    const queued = report.entries.filter((entry) => {
       const isOver = entry.state === "failed";
       const shared = isOver ? this.#table.get(entry.key) : this.#shared(entry.key);
       const participant = shared && this.#participant(shared, peer);
-      if (participant !== undefined) this.#update(participant, entry);
-    }
+      if (participant === undefined) return false;
+      this.#update(participant, entry);
+      return participant.state === "following" && this.#root(shared!, participant)?.node.isQueued;
+    });
+    if (queued.length === 0) return { do: "go on" };
+    return { do: "go on", queued: queued.map(({ key }) => key) };
   }
 
   /**
@@ -195,8 +219,11 @@ export class Coordinator {
     if (participant.state === "wanting") return;
     if (state !== participant.state) this.#assign(participant, state);
     participant.parent = state === "following" ? parent : undefined;
-    if (offset <= participant.offset) return;
     const now = this.#now();
+    const { isQueued = false } = entry;
+    participant.isQueued = isQueued && state === "fetching" && now - participant.since < QUEUED_MS;
+    if (participant.isQueued) participant.progressedAt = now;
+    if (offset <= participant.offset) return;
     if (participant.hasProgressed) {
       const stepMs = now - participant.progressedAt;
       participant.longestStepMs = Math.max(participant.longestStepMs, stepMs);
@@ -217,9 +244,12 @@ export class Coordinator {
     const { held } = shared;
     const isRooted = () =>
       held.some(({ participant }) => this.#parentFor(shared, participant) !== undefined);
-    do await this.#options.sleep(HOLD_MS); while (
-      this.#now() < shared.handoverUntil && !isRooted()
-    );
+    const ledUntil = this.#now() + LED_HOLD_MS;
+    const isToWait = () => {
+      const isLed = held.every(({ participant }) => participant.isLed);
+      return this.#now() < Math.max(shared.handoverUntil, isLed ? ledUntil : 0);
+    };
+    do await this.#options.sleep(HOLD_MS); while (isToWait() && !isRooted());
     const isToFetch = !isRooted();
     const askers = held.splice(0);
     const waiting = new Set(askers);
@@ -241,9 +271,10 @@ export class Coordinator {
   /** The one with the most bytes, then the fewest fetches, then chance; not one that just failed. */
   #choose(askers: readonly Asker[]): Asker {
     const now = this.#now();
-    const cost = ({ participant: { failedAt, offset, fetching } }: Asker) => [
+    const cost = ({ participant: { failedAt, offset, isLed, fetching } }: Asker) => [
       now - failedAt < FAILED_TTL_MS ? 1 : 0,
       -offset,
+      isLed ? 1 : 0,
       fetching,
       this.#options.random(),
     ];
@@ -266,6 +297,7 @@ export class Coordinator {
     participant.progressedAt = now;
     participant.hasProgressed = false;
     participant.longestStepMs = 0;
+    participant.isQueued = false;
   }
 
   #accuse(shared: Shared, participant: Participant, id: string): void {
@@ -289,7 +321,7 @@ export class Coordinator {
       }
       const isFarBehind = participant.state !== "done" &&
         participant.offset + MAX_BEHIND_BYTES < asker.offset;
-      const depth = isFarBehind ? undefined : this.#depth(shared, participant, asker);
+      const depth = isFarBehind ? undefined : this.#root(shared, participant, asker)?.depth;
       if (depth === undefined) return [];
       const load = children.get(participant.peer.id) ?? 0;
       return [{ participant, cost: [load < FAN_OUT ? 0 : load, depth, load] }];
@@ -298,16 +330,22 @@ export class Coordinator {
   }
 
   /**
-   * Steps from a node to the one where its bytes come from.
+   * Where a node's bytes come from, and in how many steps.
    *
    * @returns Undefined if they come from nowhere, or by way of the one who asks.
    */
-  #depth(shared: Shared, participant: Participant, asker: Participant): number | undefined {
+  #root(
+    shared: Shared,
+    participant: Participant,
+    asker?: Participant,
+  ): { readonly node: Participant; readonly depth: number } | undefined {
     let at: Participant | undefined = participant;
     for (let depth = 0; depth < MAX_DEPTH; depth++) {
       if (at === undefined || at === asker || !this.#isAlive(at)) return undefined;
-      if (at.state === "done") return depth;
-      if (at.state === "fetching") return this.#isProgressing(at) ? depth : undefined;
+      if (at.state === "done") return { node: at, depth };
+      if (at.state === "fetching") {
+        return this.#isProgressing(at) ? { node: at, depth } : undefined;
+      }
       if (at.state !== "following" || at.parent === undefined) return undefined;
       at = shared.participants.get(at.parent);
     }
@@ -361,11 +399,13 @@ export class Coordinator {
         state: "new",
         offset: 0,
         fetching: 0,
+        isLed: false,
         seenAt: now,
         since: -Infinity,
         progressedAt: now,
         longestStepMs: 0,
         hasProgressed: false,
+        isQueued: false,
         brokenAt: -Infinity,
         failedAt: -Infinity,
         refused: new Map(),

@@ -43,6 +43,11 @@ export interface Want {
   readonly broken?: string;
   /** A node that lies closer to the key did not answer: it may have decided about it until now. */
   readonly lost?: true;
+  /**
+   * It has just followed another node with other contents, its containerd queues, and that node is likely to ask soon:
+   * best is if one fetches all of an image then.
+   */
+  readonly isLed?: true;
   /** How often the node has been sent on to another coordinator. */
   readonly hops: number;
 }
@@ -85,12 +90,21 @@ export interface ReportEntry {
   readonly total?: number;
   /** Whom the node follows. */
   readonly parent?: string;
+  /** It is to be fetched, and containerd is still busy with others: see `QUEUED_MS`. */
+  readonly isQueued?: true;
 }
 
 /** A node tells how it stands. */
 export interface Report {
   readonly type: "report";
   readonly entries: readonly ReportEntry[];
+}
+
+/** Answer to a {@linkcode Report}. */
+export interface Noted {
+  readonly do: "go on";
+  /** Keys of it that a node follows, and that wait in the queue of the one who fetches them. */
+  readonly queued?: readonly string[];
 }
 
 /** Answer to a {@linkcode Want}. */
@@ -110,7 +124,7 @@ export type Instruction =
  */
 export function parseQuestion(value: unknown): Want | Report | Look | Resolve | undefined {
   if (!isRecord(value)) return undefined;
-  const { type, key, offset, fetching, broken, lost, hops, entries } = value;
+  const { type, key, offset, fetching, broken, lost, isLed, hops, entries } = value;
   if (type === "report") {
     if (!Array.isArray(entries) || entries.length > MAX_REPORT_ENTRIES) return undefined;
     const checked = entries.map(parseEntry);
@@ -130,6 +144,7 @@ export function parseQuestion(value: unknown): Want | Report | Look | Resolve | 
     hops,
     ...(broken === undefined ? {} : { broken }),
     ...(lost === true ? { lost } : {}),
+    ...(isLed === true ? { isLed } : {}),
   };
 }
 
@@ -142,7 +157,7 @@ function parseResolve({ registry, repository, tag }: Record<string, unknown>): R
 
 function parseEntry(value: unknown): ReportEntry | undefined {
   if (!isRecord(value)) return undefined;
-  const { key, state, offset, total, parent } = value;
+  const { key, state, offset, total, parent, isQueued } = value;
   if (!isKey(key) || !isCount(offset) || !isState(state)) return undefined;
   if (parent !== undefined && !isId(parent)) return undefined;
   return {
@@ -151,7 +166,19 @@ function parseEntry(value: unknown): ReportEntry | undefined {
     offset,
     ...(isCount(total) ? { total } : {}),
     ...(parent === undefined ? {} : { parent }),
+    ...(isQueued === true ? { isQueued } : {}),
   };
+}
+
+/**
+ * Checks the answer to a {@linkcode Report}.
+ *
+ * @param value JSON from a peer.
+ * @returns The keys that wait in a queue; none where it tells none, as nodes of an older version do.
+ */
+export function parseQueued(value: unknown): string[] {
+  const queued = isRecord(value) ? value["queued"] : undefined;
+  return Array.isArray(queued) ? queued.slice(0, MAX_REPORT_ENTRIES).filter(isKey) : [];
 }
 
 /**

@@ -14,7 +14,7 @@ import type { PeerSource } from "../routing/peer_source.ts";
 import type { Peer } from "../routing/router.ts";
 import type { Sleep } from "../sleep.ts";
 import type { Descriptor } from "../store/store.ts";
-import { type Coordinator, FETCH_STALL, FETCH_START_MS } from "./coordinator.ts";
+import { type Coordinator, FETCH_STALL, FETCH_START_MS, QUEUED_MS } from "./coordinator.ts";
 import {
   type Download,
   type Instruction,
@@ -44,6 +44,14 @@ export const MAX_ROLES = 512;
 
 /** How long it is remembered that a content could not be fetched, in milliseconds. */
 export const FAILED_ROLE_MS = 5000;
+
+/**
+ * Contents that containerd gets when a further one may wait in its queue: what `max_concurrent_downloads` is by default.
+ */
+export const CONTAINERD_DOWNLOADS = 3;
+
+/** How long who has followed another node leaves further contents to it, in milliseconds. */
+export const LED_MS = 2000;
 
 /** A download of this node's containerd. */
 export interface Progress {
@@ -107,6 +115,15 @@ interface Role {
   parent?: string | undefined;
   /** Requests of containerd that follow. */
   sessions: number;
+  /** When it was last known to wait in the queue of the containerd that is to fetch it. */
+  queuedAt: number;
+}
+
+/** A download as it was seen last. */
+interface Seen {
+  readonly offset: number;
+  /** When it was seen to have grown. */
+  readonly grownAt: number;
 }
 
 /** See the module. */
@@ -115,7 +132,9 @@ export class Participant {
   readonly #roles = new Map<string, Role>();
   readonly #questions: Questions;
   /** Containerd's downloads when they were looked at last. */
-  #seen: ReadonlyMap<string, Progress> = new Map();
+  #seen: ReadonlyMap<string, Seen> = new Map();
+  /** When this node was told to follow another one, unless it was told to fetch something since. */
+  #ledAt = -Infinity;
   #wake = Promise.withResolvers<void>();
 
   /**
@@ -139,6 +158,18 @@ export class Participant {
    */
   state(key: string): Role["state"] | undefined {
     return this.#roles.get(key)?.state;
+  }
+
+  /**
+   * Whether a content waits in the queue of the containerd that is to fetch it: this node's, or that of another one.
+   *
+   * @param key Digest of the content.
+   * @returns False if it is not known to.
+   */
+  isQueued(key: string): boolean {
+    const role = this.#roles.get(key);
+    return role !== undefined && role.state !== "failed" &&
+      this.#options.now() - role.queuedAt < 2 * REPORT_MS;
   }
 
   /**
@@ -189,15 +220,23 @@ export class Participant {
    * @param key Digest of the content.
    * @param offset Bytes of it that are here.
    * @param signal Ends the question.
+   * @param isQueueing Whether containerd queues what it is told to fetch behind other requests to the mirror.
    * @returns Where to get it from; undefined if it is to be fetched from upstream.
    */
-  async join(key: string, offset: number, signal: AbortSignal): Promise<PeerSource | undefined> {
+  async join(
+    key: string,
+    offset: number,
+    signal: AbortSignal,
+    isQueueing = false,
+  ): Promise<PeerSource | undefined> {
     const role = this.#roles.get(key);
     if (role?.state === "fetching" && this.#isProgressing(role)) return undefined;
     if (this.#options.messenger.neighbours().length === 0) return undefined;
     if (role === undefined && this.#roles.size >= MAX_ROLES) return undefined;
     const startedAt = this.#options.now();
-    const instruction = await this.#ask({ key, offset }, FIRST_BYTE_MS, signal);
+    const isLed = isQueueing && startedAt - this.#ledAt < LED_MS;
+    const wanted = { key, offset, ...(isLed ? { isLed } : {}) };
+    const instruction = await this.#ask(wanted, FIRST_BYTE_MS, signal);
     this.#tell(key, instruction, startedAt);
     if (signal.aborted) return undefined;
     if (instruction.do !== "follow") {
@@ -244,7 +283,11 @@ export class Participant {
     let isUpstream = false;
     let isOver = false;
     const ending = new AbortController();
-    const patienceMs = () => progressedAt + (hasBegun ? IDLE_MS : FIRST_BYTE_MS) - now();
+    const patienceMs = () => {
+      if (hasBegun) return progressedAt + IDLE_MS - now();
+      const queuedUntil = Math.min(role.queuedAt, startedAt + QUEUED_MS);
+      return Math.max(startedAt, queuedUntil) + FIRST_BYTE_MS - now();
+    };
     const goUpstream = (isTold: boolean): undefined => {
       if (isOver || isUpstream) return undefined;
       isUpstream = true;
@@ -291,6 +334,7 @@ export class Participant {
   }
 
   #tell(key: string, instruction: Instruction, askedAt: number): void {
+    this.#ledAt = instruction.do === "follow" ? this.#options.now() : -Infinity;
     const parent = instruction.do === "follow" ? instruction.peer.id : undefined;
     const tookMs = Math.round(this.#options.now() - askedAt);
     this.#options.log.debug("told how to get content", { key, do: instruction.do, parent, tookMs });
@@ -313,8 +357,16 @@ export class Participant {
         hasProgressed: false,
         wasSeen: false,
         sessions: 0,
+        queuedAt: -Infinity,
       };
-    const fresh = { state, since: now, progressedAt: now, longestStepMs: 0, hasProgressed: false };
+    const fresh = {
+      state,
+      since: now,
+      progressedAt: now,
+      longestStepMs: 0,
+      hasProgressed: false,
+      queuedAt: -Infinity,
+    };
     Object.assign(role, fresh, { parent: undefined, offset: Math.max(offset, role.offset) });
     this.#roles.set(key, role);
     this.wake();
@@ -332,7 +384,7 @@ export class Participant {
   // Asking and answering
 
   #ask(
-    wanted: Pick<Want, "key" | "offset" | "broken">,
+    wanted: Pick<Want, "key" | "offset" | "broken" | "isLed">,
     limitMs: number,
     signal: AbortSignal,
   ): Promise<Instruction> {
@@ -348,10 +400,7 @@ export class Participant {
     if (question.type === "resolve") {
       return await this.#options.tags?.resolve(question) ?? ({} satisfies Resolution);
     }
-    if (question.type === "report") {
-      coordinator.report(from, question);
-      return { do: "go on" };
-    }
+    if (question.type === "report") return coordinator.report(from, question);
     const { key, hops } = question;
     const closer = hops < MAX_HOPS ? this.#questions.closer(key, from.id) : undefined;
     if (closer !== undefined) return { do: "ask", id: closer } satisfies Instruction;
@@ -372,6 +421,7 @@ export class Participant {
     for (const [key, role] of this.#roles) {
       const { since } = role;
       const wasFailed = role.state === "failed";
+      if (this.#waitsHere(key, role)) role.progressedAt = role.queuedAt = this.#options.now();
       const state = await this.#stateNow(key, role, downloads.get(key));
       // It was given something else to do while the store was asked.
       if (role.since !== since || this.#roles.get(key) !== role) continue;
@@ -384,9 +434,13 @@ export class Participant {
         offset,
         ...(total === undefined ? {} : { total }),
         ...(parent === undefined ? {} : { parent }),
+        ...(state === "fetching" && this.isQueued(key) ? { isQueued: true } : {}),
       });
     }
-    await this.#questions.report(entries, signal);
+    for (const key of await this.#questions.report(entries, signal)) {
+      const role = this.#roles.get(key);
+      if (role?.state === "following") role.queuedAt = this.#options.now();
+    }
     return hasNew || this.#roles.size > 0;
   }
 
@@ -407,15 +461,31 @@ export class Participant {
    * @returns True if there is one that was not seen before.
    */
   #adopt(downloads: ReadonlyMap<string, Progress>): boolean {
+    const now = this.#options.now();
+    const seen = new Map<string, Seen>();
     let hasNew = false;
     for (const [key, { offset }] of downloads) {
-      const before = this.#seen.get(key)?.offset;
+      const before = this.#seen.get(key);
       hasNew ||= before === undefined;
-      if (before === undefined || offset <= before || this.#roles.has(key)) continue;
-      if (this.#roles.size < MAX_ROLES) this.#role(key, "fetching", before);
+      const hasGrown = offset > (before?.offset ?? 0);
+      seen.set(key, { offset, grownAt: hasGrown ? now : before?.grownAt ?? -Infinity });
+      if (before === undefined || !hasGrown || this.#roles.has(key)) continue;
+      if (this.#roles.size < MAX_ROLES) this.#role(key, "fetching", before.offset);
     }
-    this.#seen = downloads;
+    this.#seen = seen;
     return hasNew;
+  }
+
+  /** Whether containerd has not begun to fetch a content because it has its hands full with others, and gets on with them. */
+  #waitsHere(key: string, { state, since, hasProgressed }: Role): boolean {
+    const now = this.#options.now();
+    if (state !== "fetching" || hasProgressed || now - since >= QUEUED_MS) return false;
+    if (!this.#seen.has(key)) return false;
+    const grows = ([, { grownAt }]: [string, Seen]) => now - grownAt < FETCH_START_MS;
+    const isBusyWith = (one: [string, Seen]) =>
+      grows(one) || (this.#roles.get(one[0])?.sessions ?? 0) > 0;
+    const others = [...this.#seen].filter(([other]) => other !== key);
+    return others.filter(isBusyWith).length >= CONTAINERD_DOWNLOADS && others.some(grows);
   }
 
   async #stateNow(key: string, role: Role, download: Progress | undefined): Promise<ShareState> {

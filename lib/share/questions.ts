@@ -19,6 +19,7 @@ import {
   MAX_REPORT_ENTRIES,
   parseDownloads,
   parseInstruction,
+  parseQueued,
   parseResolution,
   type Report,
   type ReportEntry,
@@ -62,6 +63,14 @@ export interface QuestionsOptions {
   /** Monotonic clock in milliseconds. */
   readonly now: () => number;
   readonly sleep: Sleep;
+}
+
+/** What came of reports. */
+interface Reported {
+  /** Keys that wait in the queue of another node. */
+  readonly queued: readonly string[];
+  /** What was meant for coordinators that are gone. */
+  readonly lost: readonly ReportEntry[];
 }
 
 /** See the module. */
@@ -161,10 +170,13 @@ export class Questions {
    *
    * @param entries How it stands with each of them.
    * @param signal Ends it.
+   * @returns Keys of what this node follows that wait in the queue of the one who fetches them.
    */
-  async report(entries: readonly ReportEntry[], signal: AbortSignal): Promise<void> {
-    const lost = await this.#reportTo(this.#byCoordinator(entries), signal);
-    if (lost.length > 0) await this.#reportTo(this.#byCoordinator(lost), signal);
+  async report(entries: readonly ReportEntry[], signal: AbortSignal): Promise<readonly string[]> {
+    const first = await this.#reportTo(this.#byCoordinator(entries), signal);
+    if (first.lost.length === 0) return first.queued;
+    const second = await this.#reportTo(this.#byCoordinator(first.lost), signal);
+    return [...first.queued, ...second.queued];
   }
 
   #byCoordinator(entries: readonly ReportEntry[]): Map<string, ReportEntry[]> {
@@ -176,39 +188,40 @@ export class Questions {
     return lists;
   }
 
-  /** @returns What was meant for coordinators that are gone. */
   async #reportTo(
     lists: ReadonlyMap<string, readonly ReportEntry[]>,
     signal: AbortSignal,
-  ): Promise<ReportEntry[]> {
-    const lost = [...lists].map(async ([id, entries]) =>
-      await this.#reportOne(id, entries, signal) ? [] : entries
+  ): Promise<Reported> {
+    const all = await Promise.all(
+      [...lists].map(([id, entries]) => this.#reportOne(id, entries, signal)),
     );
-    return (await Promise.all(lost)).flat();
+    return { queued: all.flatMap(({ queued }) => queued), lost: all.flatMap(({ lost }) => lost) };
   }
 
-  /** @returns False if the coordinator is gone. */
   async #reportOne(
     id: string,
     entries: readonly ReportEntry[],
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<Reported> {
     const { coordinator, messenger, now } = this.#options;
+    const queued: string[] = [];
     for (let at = 0; at < entries.length; at += MAX_REPORT_ENTRIES) {
       const part = entries.slice(at, at + MAX_REPORT_ENTRIES);
       const report: Report = { type: "report", entries: part };
-      if (id === messenger.self.id) {
-        coordinator.report(this.#self, report);
+      const askedAt = now();
+      const noted = id === messenger.self.id
+        ? coordinator.report(this.#self, report)
+        : await this.#question(id, report, signal);
+      if (noted !== undefined) {
+        queued.push(...parseQueued(noted));
         continue;
       }
-      const askedAt = now();
-      if (await this.#question(id, report, signal) !== undefined) continue;
       // One that has only too much to do has heard it, or will.
-      if (signal.aborted || now() - askedAt >= ASK_MS) return true;
+      if (signal.aborted || now() - askedAt >= ASK_MS) break;
       this.#silent.add(id);
-      return false;
+      return { queued, lost: entries.slice(at) };
     }
-    return true;
+    return { queued, lost: [] };
   }
 
   /**

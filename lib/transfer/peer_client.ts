@@ -61,6 +61,9 @@ export const ADDRESS_HEAD_START_MS = 150;
 /** Longest pause in a body that grows, in milliseconds: it comes no faster than from upstream, and in steps. */
 export const GROWING_STALL_MS = 5000;
 
+/** Longest wait for the head of an answer whose content is awaited at the peer, in milliseconds: who asks waits less. */
+export const GROWING_INTERIM_MS = 60_000;
+
 /** A busy peer that does not say when to come again is left alone for so long, in milliseconds. */
 const DEFAULT_BUSY_MS = 1000;
 
@@ -295,7 +298,7 @@ export class PeerClient {
       timeouts: {
         ...this.#timeouts,
         ...(headMs === undefined ? {} : { headMs }),
-        ...(isGrowing ? { stallMs: GROWING_STALL_MS } : {}),
+        ...(isGrowing ? { stallMs: GROWING_STALL_MS, interimMs: GROWING_INTERIM_MS } : {}),
       },
       ...(onInterim === undefined ? {} : { onInterim }),
       ...(signal === undefined ? {} : { signal }),

@@ -243,15 +243,15 @@ export class PeerSearch<P extends DistributionPath = DistributionPath> {
       waitMs: named?.patienceMs ?? resolveTimeoutMs,
       hedgeMs: book.hedgeMs,
       maxAttempts: named === undefined ? resolveRetries : MAX_NAMED_PEERS,
-      deadlineMs: named?.patienceMs ?? OPEN_DEADLINE_MS,
+      // Who waits for content that grows has a bound of its own, however long the peer works on the answer.
+      deadlineMs: () => named?.patienceMs ?? OPEN_DEADLINE_MS,
       onHedge: () => {
         this.#isHedging = true;
         events?.hedged?.();
       },
       attempt: async (peer, attemptSignal, isWorking) => {
         try {
-          // Who waits for content that grows has a bound of its own, however long the peer works on the answer.
-          return await attempt(peer, attemptSignal, named === undefined ? isWorking : () => {});
+          return await attempt(peer, attemptSignal, isWorking);
         } catch (error) {
           named?.failed();
           // An attempt that lost the race says nothing about its peer.

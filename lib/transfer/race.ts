@@ -16,8 +16,8 @@ export interface RaceOptions<T> {
   readonly hedgeMs: number;
   /** Most candidates that are asked. */
   readonly maxAttempts: number;
-  /** Longest duration of all of it in milliseconds, unless somebody works on the answer. */
-  readonly deadlineMs: number;
+  /** Longest time until all of it is over, in milliseconds; asked anew when somebody works on the answer. */
+  readonly deadlineMs: () => number;
   /**
    * Asks one candidate. The signal is aborted when its answer is not wanted any more; `isWorking` tells that the candidate
    * works on the answer, which puts the deadline off.
@@ -61,12 +61,13 @@ export async function race<T>(
   const failures: unknown[] = [];
   const over = new AbortController();
   const stop = () => over.abort();
-  let timer = setTimeout(stop, options.deadlineMs);
+  const beganAt = performance.now();
+  let timer = setTimeout(stop, options.deadlineMs());
   let isOver = false;
   const putOff = () => {
     clearTimeout(timer);
     if (isOver) return;
-    timer = setTimeout(stop, options.deadlineMs);
+    timer = setTimeout(stop, options.deadlineMs());
   };
   options.signal?.addEventListener("abort", stop, { once: true });
   if (options.signal?.aborted) stop();
@@ -97,7 +98,9 @@ export async function race<T>(
       }
       failures.push(outcome.result.error);
     }
-    failures.push(new PeerError(`no peer answered within ${options.deadlineMs} ms`));
+    failures.push(
+      new PeerError(`no peer answered within ${Math.round(performance.now() - beganAt)} ms`),
+    );
     return { won: false, failures };
   } finally {
     isOver = true;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { NotFoundError, UnavailableError } from "../../../lib/errors.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
-import { arrival } from "../../../lib/registry/growing.ts";
+import { arrival, ARRIVAL_MS } from "../../../lib/registry/growing.ts";
+import { QUEUED_MS } from "../../../lib/share/coordinator.ts";
 import type { Sharing } from "../../../lib/registry/content_finder.ts";
 import { MemoryNetwork } from "../../../lib/routing/memory_router.ts";
 import type { PeerSource } from "../../../lib/routing/peer_source.ts";
@@ -74,6 +75,7 @@ function sharing(parts: Partial<Sharing> = {}): Sharing {
     join: () => Promise.resolve(undefined),
     resolve: () => Promise.resolve(undefined),
     state: () => undefined,
+    isQueued: () => false,
     ...parts,
   };
 }
@@ -84,9 +86,32 @@ Deno.test("arrival() waits until the content is there", async () => {
     complete: () => ++looks < 3 ? Promise.reject(new NotFoundError("not yet")) : Promise.resolve(1),
     growing: () => Promise.resolve(undefined),
     isHopeless: () => false,
+    isQueued: () => false,
     signal: new AbortController().signal,
   });
   assert.deepEqual([found, looks], [1, 3]);
+});
+
+Deno.test("arrival() waits longer for what waits in a queue, but not for ever", async () => {
+  const looks = async (isQueued: (now: number) => boolean) => {
+    let now = 0;
+    const arriving = arrival({
+      complete: () => {
+        now += 1000;
+        return Promise.reject(new NotFoundError("not yet"));
+      },
+      growing: () => Promise.resolve(undefined),
+      isHopeless: () => false,
+      isQueued: () => isQueued(now),
+      signal: new AbortController().signal,
+      now: () => now,
+    });
+    await assert.rejects(arriving, NotFoundError);
+    return now;
+  };
+  assert.equal(await looks(() => false), ARRIVAL_MS);
+  assert.equal(await looks((now) => now <= 3000), 3000 + ARRIVAL_MS);
+  assert.equal(await looks(() => true), QUEUED_MS + ARRIVAL_MS);
 });
 
 Deno.test("arrival() gives up when it is told that nothing comes, when the asker is gone, and on other errors", async () => {
@@ -94,6 +119,7 @@ Deno.test("arrival() gives up when it is told that nothing comes, when the asker
     complete: () => Promise.reject(new NotFoundError("not there")),
     growing: () => Promise.reject(new NotFoundError("aborted")),
     isHopeless: () => false,
+    isQueued: () => false,
     signal: new AbortController().signal,
   };
   await assert.rejects(arrival({ ...base, isHopeless: () => true }), NotFoundError);
@@ -207,6 +233,18 @@ Deno.test("Registry asks who is to be followed with the first byte that is wante
   assert.equal(status, 206);
   assert.deepEqual(new Uint8Array(body), new Uint8Array(BLOB.bytes.slice(2_000_000)));
   assert.deepEqual(joined, [`${BLOB.digest} 2000000`]);
+});
+
+Deno.test("Registry tells whether the client queues its requests: containerd does from 2.0 on", async () => {
+  const told: boolean[] = [];
+  const join: Sharing["join"] = (_key, _offset, _signal, isQueueing) => {
+    told.push(isQueueing);
+    return Promise.resolve(undefined);
+  };
+  await using node = await startRegistryNode({ sharing: sharing({ join }) });
+  const agents = ["containerd/1.7.20", "containerd/v2.3.4", "containerd/2.0.0+unknown", "curl/8"];
+  for (const agent of agents) await node.request("GET", TARGET, { "User-Agent": agent });
+  assert.deepEqual(told, [false, true, true, false]);
 });
 
 Deno.test("Registry shares neither HEAD, nor tags, nor the end of a content", async () => {

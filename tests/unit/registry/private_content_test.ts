@@ -179,6 +179,7 @@ Deno.test("Registry holds content back that is on its way, except under a name t
     join: () => Promise.resolve(undefined),
     resolve: () => Promise.resolve(undefined),
     state: () => "failed",
+    isQueued: () => false,
   };
   await using fixture = await startNode({ store, sharing });
   const awaiting = { ...PEER, "X-Kagami-Growing": "true" };

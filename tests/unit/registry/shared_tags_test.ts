@@ -37,6 +37,7 @@ function asking(found: Descriptor | undefined = FOUND): Asked {
       return Promise.resolve(found);
     },
     state: () => undefined,
+    isQueued: () => false,
   };
   return { sharing, tags, joined };
 }

@@ -8,14 +8,19 @@ import {
   FETCH_START_MS,
   HANDOVER_MS,
   HOLD_MS,
+  LED_HOLD_MS,
   MAX_BEHIND_BYTES,
   MAX_KEYS,
   MAX_PARTICIPANTS,
   PARTICIPANT_TTL_MS,
+  QUEUED_MS,
 } from "../../../lib/share/coordinator.ts";
 import {
   type Instruction,
   MAX_TOLD_DOWNLOADS,
+  type Noted,
+  type Report,
+  type ReportEntry,
   type ShareState,
   type Want,
 } from "../../../lib/share/messages.ts";
@@ -48,15 +53,18 @@ class Bed {
     return show(await asking);
   }
 
-  report(id: string, state: ShareState, offset: number, parent?: string, total?: number): void {
-    const entry = {
-      key: KEY,
+  report(id: string, state: ShareState, offset: number, parent?: string, total?: number): Noted {
+    return this.tell(id, {
       state,
       offset,
       ...(parent === undefined ? {} : { parent }),
       ...(total === undefined ? {} : { total }),
-    };
-    this.coordinator.report(peer(id), { type: "report", entries: [entry] });
+    });
+  }
+
+  tell(id: string, entry: Omit<ReportEntry, "key">): Noted {
+    const report: Report = { type: "report", entries: [{ key: KEY, ...entry }] };
+    return this.coordinator.report(peer(id), report);
   }
 }
 
@@ -113,6 +121,54 @@ Deno.test("Coordinator replaces a fetcher that gets no first byte", async () => 
   bed.report("a", "fetching", 0);
   assert.equal(await bed.told("c"), "fetch");
   assert.equal(await bed.told("b"), "follow c");
+});
+
+Deno.test("Coordinator waits for a fetcher whose containerd queues, tells those who follow it, but not for ever", async () => {
+  const bed = new Bed();
+  await bed.told("a");
+  await bed.told("b");
+  await bed.told("c");
+  bed.report("c", "following", 0, "b");
+  const startedAt = bed.clock.now();
+  const queued = { state: "fetching", offset: 0, isQueued: true } as const;
+  for (let seconds = 0; bed.clock.now() - startedAt < QUEUED_MS - 1500; seconds++) {
+    await bed.clock.advance(1000);
+    assert.deepEqual(bed.tell("a", queued), { do: "go on" });
+    // The one that follows it, and the one behind that.
+    for (const [id, parent] of [["b", "a"], ["c", "b"]] as const) {
+      assert.deepEqual(bed.report(id, "following", 0, parent), { do: "go on", queued: [KEY] });
+    }
+  }
+  assert.equal(await bed.told("d"), "follow a");
+  await bed.clock.advance(1500);
+  bed.tell("a", queued);
+  assert.deepEqual(bed.report("b", "following", 0, "a"), { do: "go on" });
+  await bed.clock.advance(FETCH_START_MS);
+  bed.tell("a", queued);
+  assert.equal(await bed.told("e"), "fetch");
+});
+
+Deno.test("Coordinator forgets the queue when the first byte is there", async () => {
+  const bed = new Bed();
+  await bed.told("a");
+  await bed.told("b");
+  bed.tell("a", { state: "fetching", offset: 0, isQueued: true });
+  bed.tell("a", { state: "fetching", offset: 1 });
+  assert.deepEqual(bed.report("b", "following", 0, "a"), { do: "go on" });
+});
+
+Deno.test("Coordinator keeps a content for the one that leads, for a moment", async () => {
+  const bed = new Bed();
+  const led = bed.want("a", { isLed: true });
+  await bed.clock.advance(LED_HOLD_MS - 2 * HOLD_MS);
+  const leader = bed.want("b", { fetching: 3 });
+  await bed.clock.advance(HOLD_MS);
+  assert.deepEqual([show(await led), show(await leader)], ["follow b", "fetch"]);
+
+  const alone = new Bed();
+  const waiting = alone.want("a", { isLed: true });
+  await alone.clock.advance(LED_HOLD_MS + HOLD_MS);
+  assert.equal(show(await waiting), "fetch");
 });
 
 Deno.test("Coordinator replaces a fetcher that stalls, with the patience that its rate asks for", async () => {

@@ -7,6 +7,7 @@ import {
   parseDownloads,
   parseInstruction,
   parseQuestion,
+  parseQueued,
   parseResolution,
 } from "../../../lib/share/messages.ts";
 
@@ -26,12 +27,23 @@ Deno.test("parseQuestion() takes what nodes send, and leaves unknown fields out"
   assert.deepEqual(parseQuestion({ ...WANT, extra: 1 }), WANT);
   assert.deepEqual(parseQuestion({ ...WANT, broken: "p" }), { ...WANT, broken: "p" });
   assert.deepEqual(parseQuestion({ ...WANT, lost: true }), { ...WANT, lost: true });
-  assert.deepEqual(parseQuestion({ ...WANT, lost: 1 }), WANT);
+  assert.deepEqual(parseQuestion({ ...WANT, isLed: true }), { ...WANT, isLed: true });
+  assert.deepEqual(parseQuestion({ ...WANT, lost: 1, isLed: "yes" }), WANT);
   assert.deepEqual(parseQuestion({ type: "look", key: KEY, extra: 1 }), { type: "look", key: KEY });
   assert.deepEqual(parseQuestion({ ...RESOLVE, extra: 1 }), RESOLVE);
   const { parent: _parent, ...rest } = ENTRY;
-  const report = { type: "report", entries: [ENTRY, { ...rest, state: "done", total: 9 }] };
+  const report = {
+    type: "report",
+    entries: [ENTRY, { ...rest, state: "done", total: 9, isQueued: true }],
+  };
   assert.deepEqual(parseQuestion(report), report);
+});
+
+Deno.test("parseQueued() takes the keys that a coordinator tells, and nothing else", () => {
+  assert.deepEqual(parseQueued({ do: "go on", queued: [KEY, 1, "v1"] }), [KEY]);
+  for (const value of [undefined, {}, { do: "go on" }, { queued: KEY }]) {
+    assert.deepEqual(parseQueued(value), []);
+  }
 });
 
 Deno.test("parseQuestion() refuses all else", () => {

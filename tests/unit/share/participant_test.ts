@@ -6,11 +6,13 @@ import {
   FETCH_START_MS,
   HANDOVER_MS,
   HOLD_MS,
+  QUEUED_MS,
 } from "../../../lib/share/coordinator.ts";
 import type { Instruction, ReportEntry } from "../../../lib/share/messages.ts";
 import {
   FIRST_BYTE_MS,
   IDLE_MS,
+  LED_MS,
   MAX_PARENTS,
   Participant,
   type Progress,
@@ -271,6 +273,73 @@ Deno.test("Participant waits for the first byte and for further ones within boun
   source.close(false);
   source.close(false);
   assert.equal(bed.events.length, 3);
+});
+
+Deno.test("Participant waits longer for what waits in the queue of the node that fetches it", async () => {
+  const bed = new Bed(["near"]);
+  bed.answers = { near: FOLLOW };
+  const source = (await bed.join())!;
+  await source.next();
+  bed.answers = { near: { do: "go on", queued: [KEY] } };
+  await running(bed, async () => {
+    while (bed.clock.now() < QUEUED_MS) {
+      await bed.clock.advance(REPORT_MS);
+      assert(bed.participant.isQueued(KEY));
+      assert(source.patienceMs() > 0);
+    }
+    // However long it is said to: as long again as for others.
+    await bed.clock.advance(FIRST_BYTE_MS + REPORT_MS);
+    assert(source.patienceMs() <= 0);
+  });
+});
+
+Deno.test("Participant tells that what it is to fetch waits behind others, as long as these grow", async () => {
+  const bed = new Bed(["near"]);
+  bed.answers = { near: { do: "fetch" } };
+  await bed.join();
+  const others = ["b", "c", "d"].map((letter) => `sha256:${letter.repeat(64)}`);
+  const grow = (offset: number, keys = others) => {
+    const queued = { key: KEY, offset: 0, total: 10 };
+    bed.downloads = [queued, ...keys.map((key) => ({ key, offset, total: 100 }))];
+  };
+  const latest = () => bed.reported.filter(({ key }) => key === KEY).at(-1);
+  await running(bed, async () => {
+    for (let offset = 1; offset < 6; offset++) {
+      grow(offset);
+      await bed.clock.advance(REPORT_MS);
+    }
+    assert.equal(latest()?.state, "fetching");
+    assert.equal(latest()?.isQueued, true);
+    assert(bed.participant.isQueued(KEY));
+    // With two others it has a place, and should have begun.
+    for (let offset = 6; offset < 11; offset++) {
+      grow(offset, others.slice(1));
+      await bed.clock.advance(REPORT_MS);
+    }
+    assert.equal(latest()?.state, "failed");
+    assert.equal(latest()?.isQueued, undefined);
+  });
+});
+
+Deno.test("Participant leaves further contents to the node that it follows, where containerd queues", async () => {
+  const bed = new Bed(["near"]);
+  const { signal } = new AbortController();
+  const told = async (answer: Instruction, isQueueing: boolean) => {
+    bed.answers = { near: answer };
+    const source = await bed.participant.join(KEY, 0, signal, isQueueing);
+    source?.close(true);
+    return bed.asked.at(-1)!.question["isLed"];
+  };
+  assert.equal(await told(FOLLOW, true), undefined);
+  assert.equal(await told(FOLLOW, false), undefined);
+  assert.equal(await told({ do: "fetch" }, true), true);
+
+  const late = new Bed(["near"]);
+  late.answers = { near: FOLLOW };
+  (await late.participant.join(KEY, 0, signal, true))?.close(true);
+  await late.clock.advance(LED_MS);
+  await late.participant.join(KEY, 0, signal, true);
+  assert.equal(late.asked.at(-1)!.question["isLed"], undefined);
 });
 
 Deno.test("Participant tries no more parents than it may", async () => {

@@ -13,7 +13,7 @@ import type { AnswerQuestion, Messenger } from "../../../lib/routing/messenger.t
 import type { Peer } from "../../../lib/routing/router.ts";
 import type { PeerSource } from "../../../lib/routing/peer_source.ts";
 import { ARRIVAL_MS } from "../../../lib/registry/growing.ts";
-import { Coordinator } from "../../../lib/share/coordinator.ts";
+import { Coordinator, QUEUED_MS } from "../../../lib/share/coordinator.ts";
 import { Participant } from "../../../lib/share/participant.ts";
 import type { Faults, Outcome, PullResult, Setting } from "./simulated_setting.ts";
 import { randomFrom, SimulatedTime, Slots } from "./simulated_time.ts";
@@ -34,6 +34,7 @@ function place(text: string): Uint8Array {
 /** A content on a node. */
 interface Held {
   steps: number;
+  readonly total: number;
   isWrong: boolean;
   state: "growing" | "complete" | "gone";
 }
@@ -105,11 +106,7 @@ export class SimulatedCluster {
       void node.participant.serve();
       void node.participant.run(node.ending.signal);
       this.#scheduleDeaths(node);
-      const beginsAt = this.#random() * spreadMs;
-      for (const key of keys) {
-        this.#open += 1;
-        void this.#pull(node, key, beginsAt + this.#random() * CONTENT_SPREAD_MS);
-      }
+      void this.#pullImage(node, keys, this.#random() * spreadMs);
     }
     await this.#scheduler.run(() => this.#open === 0, untilMs);
     const open = this.#open;
@@ -156,7 +153,7 @@ export class SimulatedCluster {
         node.containerdIsUp
           ? Promise.resolve(
             [...contents].filter(([, { state }]) => state === "growing")
-              .map(([key, { steps }]) => ({ key, offset: steps, total: this.#setting.steps })),
+              .map(([key, { steps, total }]) => ({ key, offset: steps, total })),
           )
           : Promise.reject(new Error("containerd is away")),
       has: (key) => Promise.resolve(contents.get(key)?.state === "complete"),
@@ -238,11 +235,25 @@ export class SimulatedCluster {
 
   // containerd
 
-  async #pull(node: SimulatedNode, key: string, delayMs: number): Promise<void> {
-    const { now, sleep } = this.#scheduler;
-    await sleep(delayMs);
+  /** Pulls an image: a manifest of one step if there is to be one, then all else at the same time. */
+  async #pullImage(node: SimulatedNode, keys: readonly string[], delayMs: number): Promise<void> {
+    const { manifest, steps } = this.#setting;
+    this.#open += keys.length;
+    await this.#scheduler.sleep(delayMs);
+    if (manifest !== undefined) {
+      this.#open += 1;
+      await this.#pull(node, manifest, 1);
+    }
+    await Promise.all(keys.map(async (key) => {
+      await this.#scheduler.sleep(this.#random() * CONTENT_SPREAD_MS);
+      await this.#pull(node, key, steps);
+    }));
+  }
+
+  async #pull(node: SimulatedNode, key: string, total: number): Promise<void> {
+    const { now } = this.#scheduler;
     // containerd opens its ingest before it asks anybody.
-    const held: Held = { steps: 0, isWrong: false, state: "growing" };
+    const held: Held = { steps: 0, total, isWrong: false, state: "growing" };
     node.contents.set(key, held);
     const pull: Pull = { node, key, held, longestWaitMs: 0, waitingSince: now() };
     const reason = await this.#fill(pull);
@@ -262,7 +273,7 @@ export class SimulatedCluster {
   /** @returns Why the pull failed. */
   async #fill(pull: Pull): Promise<PullResult["reason"]> {
     const { node, held } = pull;
-    while (held.steps < this.#setting.steps) {
+    while (held.steps < held.total) {
       if (!node.containerdIsUp) return "containerd died";
       const before = held.steps;
       await this.#request(pull, () => this.#getFromMirror(pull));
@@ -301,7 +312,12 @@ export class SimulatedCluster {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     // A mirror that dies breaks its connections.
     node.ending.signal.addEventListener("abort", () => resolve(undefined), { once: true });
-    const joined = node.participant.join(key, held.steps, node.ending.signal);
+    const joined = node.participant.join(
+      key,
+      held.steps,
+      node.ending.signal,
+      node.slots !== undefined,
+    );
     return await Promise.race([joined, promise]);
   }
 
@@ -320,7 +336,7 @@ export class SimulatedCluster {
     const { sleep } = this.#scheduler;
     await sleep(20);
     if (node.isRefused) return "refused";
-    while (held.steps < this.#setting.steps) {
+    while (held.steps < held.total) {
       if (node.stallsAt === held.steps) await sleep(this.#random() * 12_000);
       await sleep(STEP_MS.upstream * (this.#setting.isUpstreamShared ? this.#fetches : 1));
       // Whatever upstream takes is not the mirror's doing.
@@ -349,7 +365,7 @@ export class SimulatedCluster {
       if (peer === undefined || !node.mirrorIsUp) return false;
       const parent = this.#nodes.find(({ id }) => id === peer.id)!;
       await this.#receive(pull, parent, source);
-      if (held.steps === this.#setting.steps) return true;
+      if (held.steps === held.total) return true;
     }
     return false;
   }
@@ -359,6 +375,7 @@ export class SimulatedCluster {
     const { node, key, held } = pull;
     const { now, sleep } = this.#scheduler;
     const beganAt = now();
+    let waitsSince = beganAt;
     let grownAt = now();
     let seenSteps = 0;
     let isDelivering = false;
@@ -371,26 +388,27 @@ export class SimulatedCluster {
         seenSteps = there.steps;
         grownAt = now();
       }
-      const most = there?.state === "complete" ? this.#setting.steps : this.#setting.steps - 1;
+      const most = there?.state === "complete" ? held.total : held.total - 1;
       const available = isThere ? Math.min(there.steps, most) : 0;
       if (available > held.steps) {
         isDelivering = true;
         if (!this.#take(pull, there!)) return;
         source.progressed(1);
-        if (held.steps === this.#setting.steps) return;
+        if (held.steps === held.total) return;
         continue;
       }
       if (isDelivering && (!isThere || now() - grownAt > STALL_MS)) return;
       if (isDelivering) continue;
       const isHopeless = parent.participant.state(key) === "failed";
-      if (isHopeless || now() - beganAt > ARRIVAL_MS) return; // 404
+      if (parent.participant.isQueued(key)) waitsSince = Math.min(now(), beganAt + QUEUED_MS);
+      if (isHopeless || now() - waitsSince > ARRIVAL_MS) return; // 404
     }
   }
 
   /** Takes one step; false if it cannot be handed out, since the whole would be wrong. */
   #take(pull: Pull, there: Held): boolean {
     const { held } = pull;
-    const isLast = held.steps + 1 === this.#setting.steps;
+    const isLast = held.steps + 1 === held.total;
     const isWrong = held.isWrong || there.isWrong;
     // The digest tells: see `blob_download.ts`.
     if (isLast && isWrong) return false;

@@ -29,6 +29,8 @@ export interface Setting {
   readonly faults: Faults;
   /** Size of a content, in steps; a step is what containerd writes at once. */
   readonly steps: number;
+  /** Key of a manifest that is pulled first. */
+  readonly manifest?: string;
   /** Time within which something dies, in milliseconds. */
   readonly deathsMs: number;
   /** Longest time until a node sees that another one is gone, in milliseconds. */

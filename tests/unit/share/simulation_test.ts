@@ -146,3 +146,22 @@ Deno.test("sharing costs upstream one copy whichever nodes die, before the other
     }
   }
 });
+
+Deno.test("sharing costs upstream one copy where containerds queue, however many layers there are", async () => {
+  for (const keys of [4, 8]) {
+    const runs = await simulate(`queues, ${keys} layers`, {
+      schedules: 10,
+      nodes: 10,
+      keys,
+      faults: () => NO_FAULTS,
+      setting: {
+        slots: 3,
+        manifest: keyOf(0, keys),
+        steps: 200 / keys,
+        isUpstreamShared: true,
+      },
+    });
+    // The manifest is a step of its own.
+    for (const { label, copies } of runs) assert(copies < 1.05, `${label}: ${copies} copies`);
+  }
+});

@@ -34,7 +34,7 @@ function plan(what: Plan, overrides: Partial<RaceOptions<string>> = {}): Run {
     waitMs: LONG_MS,
     hedgeMs: LONG_MS,
     maxAttempts: 10,
-    deadlineMs: LONG_MS,
+    deadlineMs: () => LONG_MS,
     attempt(peer, signal) {
       asked.push(peer.id);
       signals.set(peer.id, signal);
@@ -120,7 +120,7 @@ Deno.test("race() asks no more candidates than it may", async () => {
 });
 
 Deno.test("race() ends at its deadline and gives everybody up", async () => {
-  const { options, signals } = plan({ a: NEVER }, { deadlineMs: 5 });
+  const { options, signals } = plan({ a: NEVER }, { deadlineMs: () => 5 });
   const result = await race(candidatesOf("a"), options);
   assert.ok(!result.won);
   assert.ok(result.failures.at(-1) instanceof PeerError);
