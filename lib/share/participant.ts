@@ -25,6 +25,7 @@ import {
   type Want,
 } from "./messages.ts";
 import { MAX_HOPS, Questions } from "./questions.ts";
+import { type Grown, OwnDownloads, type Progress } from "./own_downloads.ts";
 import type { TagDesk } from "./tag_desk.ts";
 
 /** How often a node reports while it has something under way, in milliseconds. */
@@ -45,22 +46,8 @@ export const MAX_ROLES = 512;
 /** How long it is remembered that a content could not be fetched, in milliseconds. */
 export const FAILED_ROLE_MS = 5000;
 
-/**
- * Contents that containerd gets when a further one may wait in its queue: what `max_concurrent_downloads` is by default.
- */
-export const CONTAINERD_DOWNLOADS = 3;
-
 /** How long who has followed another node leaves further contents to it, in milliseconds. */
 export const LED_MS = 2000;
-
-/** A download of this node's containerd. */
-export interface Progress {
-  readonly key: string;
-  /** Bytes that are there. */
-  readonly offset: number;
-  /** Size of the content in bytes. */
-  readonly total: number;
-}
 
 /** What a node does about a content. */
 export interface RoleView {
@@ -119,20 +106,12 @@ interface Role {
   queuedAt: number;
 }
 
-/** A download as it was seen last. */
-interface Seen {
-  readonly offset: number;
-  /** When it was seen to have grown. */
-  readonly grownAt: number;
-}
-
 /** See the module. */
 export class Participant {
   readonly #options: ParticipantOptions;
   readonly #roles = new Map<string, Role>();
   readonly #questions: Questions;
-  /** Containerd's downloads when they were looked at last. */
-  #seen: ReadonlyMap<string, Seen> = new Map();
+  readonly #own: OwnDownloads;
   /** When this node was told to follow another one, unless it was told to fetch something since. */
   #ledAt = -Infinity;
   #wake = Promise.withResolvers<void>();
@@ -143,6 +122,7 @@ export class Participant {
   constructor(options: ParticipantOptions) {
     this.#options = options;
     this.#questions = new Questions(options);
+    this.#own = new OwnDownloads(options);
   }
 
   /** Number of contents that this node takes part in. */
@@ -415,8 +395,8 @@ export class Participant {
    * @returns True if it is worth another look soon.
    */
   async #report(signal: AbortSignal): Promise<boolean> {
-    const downloads = await this.#downloads();
-    const hasNew = this.#adopt(downloads);
+    const { downloads, grown, hasNew } = await this.#own.look();
+    this.#adopt(grown);
     const entries: ReportEntry[] = [];
     for (const [key, role] of this.#roles) {
       const { since } = role;
@@ -444,48 +424,21 @@ export class Participant {
     return hasNew || this.#roles.size > 0;
   }
 
-  /** None while containerd is away: nothing grows then. */
-  async #downloads(): Promise<Map<string, Progress>> {
-    try {
-      return new Map((await this.#options.progress()).map((download) => [download.key, download]));
-    } catch (error) {
-      this.#options.log.debug("cannot look at downloads in progress", { error });
-      return new Map();
-    }
-  }
-
   /**
    * Takes in downloads that grow and that nobody asked this process for. What a containerd has left behind that was
    * killed does not grow.
-   *
-   * @returns True if there is one that was not seen before.
    */
-  #adopt(downloads: ReadonlyMap<string, Progress>): boolean {
-    const now = this.#options.now();
-    const seen = new Map<string, Seen>();
-    let hasNew = false;
-    for (const [key, { offset }] of downloads) {
-      const before = this.#seen.get(key);
-      hasNew ||= before === undefined;
-      const hasGrown = offset > (before?.offset ?? 0);
-      seen.set(key, { offset, grownAt: hasGrown ? now : before?.grownAt ?? -Infinity });
-      if (before === undefined || !hasGrown || this.#roles.has(key)) continue;
-      if (this.#roles.size < MAX_ROLES) this.#role(key, "fetching", before.offset);
+  #adopt(grown: readonly Grown[]): void {
+    for (const { key, from } of grown) {
+      if (!this.#roles.has(key) && this.#roles.size < MAX_ROLES) this.#role(key, "fetching", from);
     }
-    this.#seen = seen;
-    return hasNew;
   }
 
-  /** Whether containerd has not begun to fetch a content because it has its hands full with others, and gets on with them. */
+  /** Whether a content that is to be fetched waits in containerd's queue. */
   #waitsHere(key: string, { state, since, hasProgressed }: Role): boolean {
-    const now = this.#options.now();
-    if (state !== "fetching" || hasProgressed || now - since >= QUEUED_MS) return false;
-    if (!this.#seen.has(key)) return false;
-    const grows = ([, { grownAt }]: [string, Seen]) => now - grownAt < FETCH_START_MS;
-    const isBusyWith = (one: [string, Seen]) =>
-      grows(one) || (this.#roles.get(one[0])?.sessions ?? 0) > 0;
-    const others = [...this.#seen].filter(([other]) => other !== key);
-    return others.filter(isBusyWith).length >= CONTAINERD_DOWNLOADS && others.some(grows);
+    if (state !== "fetching" || hasProgressed) return false;
+    if (this.#options.now() - since >= QUEUED_MS) return false;
+    return this.#own.isBusyBeside(key, (other) => (this.#roles.get(other)?.sessions ?? 0) > 0);
   }
 
   async #stateNow(key: string, role: Role, download: Progress | undefined): Promise<ShareState> {

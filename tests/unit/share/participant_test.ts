@@ -15,9 +15,9 @@ import {
   LED_MS,
   MAX_PARENTS,
   Participant,
-  type Progress,
   REPORT_MS,
 } from "../../../lib/share/participant.ts";
+import type { Progress } from "../../../lib/share/own_downloads.ts";
 import { ASK_MS, DECISION_MS } from "../../../lib/share/questions.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
