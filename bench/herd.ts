@@ -2,7 +2,10 @@
  * A whole cluster pulls the same image at the same moment, from an upstream that is slow: how long it takes compared to
  * one node alone, and how many copies leave upstream.
  *
- *     deno task bench:herd [--nodes=10] [--mb=200] [--upstream-mb=25]
+ *     deno task bench:herd [--nodes=10] [--mb=200] [--upstream-mb=25] [--layers=4] [--kills=1] [--parts=…]
+ *
+ * `--layers` is the number of layers of the second image, `--kills` how often nodes are killed in each of the two ways,
+ * `--parts` some of `together`, `layers`, `killed`, `private`, `off`, `uncapped`.
  *
  * Each node is a real containerd with its mirror in a network namespace of its own; upstream's link is limited by tc.
  * Needs what the integration tests need.
@@ -19,7 +22,7 @@ import { bytesSent, type NetworkNode } from "../tests/integration/harness/networ
 import { OWNER, passwordGuard } from "../tests/integration/harness/registry_guards.ts";
 import { MISSING } from "../tests/integration/harness/requirements.ts";
 import { sleep } from "../lib/sleep.ts";
-import { numberArgument } from "./support/arguments.ts";
+import { numberArgument, partsArgument } from "./support/arguments.ts";
 import { say, sayFigures, sayTable } from "./support/report.ts";
 
 const MB = 1_000_000;
@@ -27,6 +30,11 @@ const MB = 1_000_000;
 const count = numberArgument("nodes", 10);
 const size = numberArgument("mb", 200) * MB;
 const upstreamRate = numberArgument("upstream-mb", 25) * MB;
+const manyLayers = numberArgument("layers", 4);
+const kills = numberArgument("kills", 1);
+const parts = new Set(
+  partsArgument(["together", "layers", "killed", "private", "off", "uncapped"]),
+);
 
 /** Time within which the pulls begin, in milliseconds. */
 const SPREAD_MS = 50;
@@ -173,57 +181,78 @@ async function main(): Promise<void> {
     const times = `${fetchSeconds.toFixed(1)} s fetched, ${seconds.toFixed(1)} s`;
     say(`${name}: ${times}, ${copies.toFixed(2)} copies, ${failed} failed, ${leaked} leaked`);
   };
-  {
+  if (parts.has("together") || parts.has("layers") || parts.has("killed")) {
     await using cluster = await startCluster({});
     const { nodes } = cluster;
-    for (const layers of [1, 4]) {
-      await run(`alone, ${layers} layers`, { cluster, nodes: nodes.slice(0, 1), layers });
-      await run(`all, ${layers} layers`, { cluster, nodes, layers });
+    for (const [part, layers] of [["together", 1], ["layers", manyLayers]] as const) {
+      if (!parts.has(part)) continue;
+      await run(`alone, ${part}`, { cluster, nodes: nodes.slice(0, 1), layers });
+      await run(`all, ${part}`, { cluster, nodes, layers });
     }
-    await run("all, some killed", { cluster, nodes, layers: 1, meanwhile: killSome });
-    await run("all, fetcher killed", { cluster, nodes, layers: 1, meanwhile: killFetcher });
+    for (let number = 1; parts.has("killed") && number <= kills; number++) {
+      await run(`all, some killed ${number}`, { cluster, nodes, layers: 1, meanwhile: killSome });
+      const meanwhile = killFetcher;
+      await run(`all, fetcher killed ${number}`, { cluster, nodes, layers: 1, meanwhile });
+    }
   }
-  {
+  if (parts.has("private")) {
     const guard = (_node: NetworkNode, folder: string) => passwordGuard(folder);
     await using cluster = await startCluster({}, { guard });
     const { nodes } = cluster;
     const isAllowed = (node: ClusterNode) => nodes.indexOf(node) % 2 === 0;
     await run("all, half may pull", { cluster, nodes, layers: 1, isAllowed });
   }
-  {
+  if (parts.has("off")) {
     await using cluster = await startCluster({ SHARE_IN_PROGRESS: "false" });
     await run("all, switched off", { cluster, nodes: cluster.nodes, layers: 1 });
   }
-  {
+  if (parts.has("uncapped")) {
     await using cluster = await startCluster({ SHARE_IN_PROGRESS: "false" }, { isCapped: false });
     await run(UNCAPPED, { cluster, nodes: cluster.nodes, layers: 1 });
   }
-  const of = (name: string) => results[name]!;
-  const ratio = (layers: number, of: (measured: Measured) => number) =>
-    of(results[`all, ${layers} layers`]!) / of(results[`alone, ${layers} layers`]!);
-  const sum = (of: (measured: Measured) => number) =>
-    Object.values(results).map(of).reduce((a, b) => a + b, 0);
   sayTable(
     ["pull", "s fetched", "s", "copies", "failed", "leaked"],
     Object.entries(results).map((
       [name, { seconds, fetchSeconds, copies, failed, leaked }],
     ) => [name, fetchSeconds, seconds, copies, failed, leaked]),
   );
-  sayFigures("herd", {
-    machine_ratio: of(UNCAPPED).seconds / of("alone, 1 layers").seconds,
-    time_ratio: ratio(1, ({ seconds }) => seconds),
-    time_ratio_4_layers: ratio(4, ({ seconds }) => seconds),
-    fetch_ratio: ratio(1, ({ fetchSeconds }) => fetchSeconds),
-    fetch_ratio_4_layers: ratio(4, ({ fetchSeconds }) => fetchSeconds),
-    upstream_copies: of("all, 1 layers").copies,
-    upstream_copies_4_layers: of("all, 4 layers").copies,
-    some_killed_copies: of("all, some killed").copies,
-    fetcher_killed_copies: of("all, fetcher killed").copies,
-    private_copies: of("all, half may pull").copies,
+  sayFigures("herd", figuresOf(results));
+}
+
+/** Figures of the parts that were run. */
+function figuresOf(results: Readonly<Record<string, Measured>>): Record<string, number> {
+  const ratio = (name: string, base: string, of: (measured: Measured) => number) => {
+    const [above, below] = [results[name], results[base]];
+    return above && below && of(above) / of(below);
+  };
+  const copies = (name: string) => results[name]?.copies;
+  /** The worst of several. */
+  const most = (name: string) => {
+    const all = Object.entries(results).filter(([key]) => key.startsWith(name));
+    return all.length === 0 ? undefined : Math.max(...all.map(([, one]) => one.copies));
+  };
+  const sum = (of: (measured: Measured) => number) =>
+    Object.values(results).map(of).reduce((a, b) => a + b, 0);
+  const whole = ({ seconds }: Measured) => seconds;
+  const fetched = ({ fetchSeconds }: Measured) => fetchSeconds;
+  const figures: Record<string, number | undefined> = {
+    machine_ratio: ratio(UNCAPPED, "alone, together", whole),
+    time_ratio: ratio("all, together", "alone, together", whole),
+    time_ratio_4_layers: ratio("all, layers", "alone, layers", whole),
+    fetch_ratio: ratio("all, together", "alone, together", fetched),
+    fetch_ratio_4_layers: ratio("all, layers", "alone, layers", fetched),
+    upstream_copies: copies("all, together"),
+    upstream_copies_4_layers: copies("all, layers"),
+    some_killed_copies: most("all, some killed"),
+    fetcher_killed_copies: most("all, fetcher killed"),
+    private_copies: copies("all, half may pull"),
     failed: sum(({ failed }) => failed),
     leaked: sum(({ leaked }) => leaked),
-    off_upstream_copies: of("all, switched off").copies,
-  });
+    off_upstream_copies: copies("all, switched off"),
+  };
+  return Object.fromEntries(
+    Object.entries(figures).flatMap(([name, value]) => value === undefined ? [] : [[name, value]]),
+  );
 }
 
 await main();
