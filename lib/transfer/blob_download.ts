@@ -469,6 +469,7 @@ export class BlobDownload implements ContentReader {
       left: this.#fetched.end + 1 - this.#position,
       waitedMs: this.#wait.totalMs,
       lanes: this.#lanes.size,
+      isStarting: this.#lanes.values().some(({ progressedAt }) => progressedAt === undefined),
       hasSpare: this.#options.source.hasSpare() && !this.#isReplacing && this.#hasMore(),
     });
     if (advice === "add") this.#addLane();

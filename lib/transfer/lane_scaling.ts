@@ -28,6 +28,12 @@ export const EARLY_GAIN = 0.5;
 /** What one more peer has to add to be kept, as a share. */
 export const MIN_GAIN = 0.1;
 
+/**
+ * How long a further peer may take until it brings its first byte, in milliseconds; only then it is on trial. It may have to
+ * be connected to, and to verify the content.
+ */
+export const MAX_START_MS = 2000;
+
 /** Pause after a peer that added nothing, in milliseconds; twice as long after the next one, and so on. */
 export const HOLD_MS = 1000;
 
@@ -55,6 +61,8 @@ export interface DownloadState {
   readonly waitedMs: number;
   /** Peers that deliver now. */
   readonly lanes: number;
+  /** Whether one of them has not brought anything yet. */
+  readonly isStarting: boolean;
   /** Whether there is a further peer to ask. */
   readonly hasSpare: boolean;
 }
@@ -67,6 +75,8 @@ export class LaneScaling {
   #since: Pick<DownloadState, "now" | "bytes" | "waitedMs">;
   /** Rate before the last peer was added; undefined when nothing is on trial. */
   #rateBefore: number | undefined;
+  /** When the last peer was added. */
+  #addedAt = -Infinity;
   /** True if the reader did not wait in the time for which it was on trial. */
   #isUndecided = false;
   #holdUntil = -Infinity;
@@ -88,6 +98,10 @@ export class LaneScaling {
    * @returns What to do.
    */
   advise(state: DownloadState): Advice {
+    if (this.#isAwaited(state)) {
+      this.#since = state;
+      return "keep";
+    }
     const since = this.#since;
     const elapsedMs = state.now - since.now;
     const rate = (state.bytes - since.bytes) / elapsedMs * 1000;
@@ -107,7 +121,14 @@ export class LaneScaling {
     this.#isRising &&= isWorthIt && isRoom;
     if (!isWorthIt || !isRoom) return "keep";
     this.#rateBefore = rate;
+    this.#addedAt = state.now;
     return "add";
+  }
+
+  /** Whether the peer that was added last is still to begin. */
+  #isAwaited({ isStarting, now }: DownloadState): boolean {
+    const isOnTrial = this.#rateBefore !== undefined;
+    return isOnTrial && isStarting && now - this.#addedAt < MAX_START_MS;
   }
 
   #drop(now: number): Advice {

@@ -10,6 +10,7 @@ import {
   LaneScaling,
   MAX_HOLD_MS,
   MAX_LANES,
+  MAX_START_MS,
   MEASURE_MS,
   MIN_LEFT_BYTES,
 } from "../../../lib/transfer/lane_scaling.ts";
@@ -29,6 +30,7 @@ class Download {
     left: 100 * MIN_LEFT_BYTES,
     waitedMs: 0,
     lanes: 1,
+    isStarting: false,
     hasSpare: true,
   };
 
@@ -92,6 +94,23 @@ Deno.test("LaneScaling judges a peer early that added enough, and no other", () 
     assert.deepEqual(download.run(MEASURE_MS - TICK_MS, (1 + gain) * QUICK), [], String(gain));
     assert.deepEqual(download.run(TICK_MS, (1 + gain) * QUICK), [advice], String(gain));
   }
+});
+
+Deno.test("LaneScaling judges a peer from its first byte on", () => {
+  const download = new Download();
+  assert.deepEqual(download.run(EARLY_MS, QUICK), ["add"]);
+  download.set({ isStarting: true });
+  assert.deepEqual(download.run(MAX_START_MS - TICK_MS, QUICK), []);
+  download.set({ isStarting: false });
+  assert.deepEqual(download.run(EARLY_MS, 2 * QUICK), ["add"]);
+});
+
+Deno.test("LaneScaling drops a peer that brings nothing for too long", () => {
+  const download = new Download();
+  assert.deepEqual(download.run(EARLY_MS, QUICK), ["add"]);
+  download.set({ isStarting: true });
+  assert.deepEqual(download.run(MAX_START_MS - TICK_MS, QUICK), []);
+  assert.deepEqual(download.run(MEASURE_MS, QUICK), ["drop"]);
 });
 
 Deno.test("LaneScaling takes its time when too little came early", () => {
