@@ -447,7 +447,6 @@ class Libp2pRouter implements Router {
   };
 
   readonly #onPeerRemoved = (event: CustomEvent<PeerId>): void => {
-    this.#growth.peerRemoved();
     this.#publisher.peerRemoved(event.detail.toString());
   };
 }

@@ -10,10 +10,11 @@ import { type Sleep, sleep } from "../../sleep.ts";
 import { DHT_PROTOCOL, REPLICATION, type RoutingTable } from "./dht.ts";
 
 /**
- * Time between looks, in milliseconds: after a change of a table that holds few, and at most; doubled otherwise. A walk is
- * twenty questions, at some 6 ms of the cluster's CPU each, and all nodes of a cluster may start together.
+ * Time between looks, in milliseconds: after a change of a table that holds few, while a connected peer could not be taken
+ * in, and at most; doubled otherwise. A walk is twenty questions, at some 6 ms of the cluster's CPU each, and all nodes of
+ * a cluster may start together.
  */
-export const REPAIR_MS = { first: 2000, most: 60_000 } as const;
+export const REPAIR_MS = { first: 2000, missing: 8000, most: 60_000 } as const;
 
 /** Time limit for a peer to be taken in, in milliseconds. */
 export const ADD_TIMEOUT_MS = 3000;
@@ -50,10 +51,11 @@ export async function repairTable(options: TableRepairOptions, signal: AbortSign
     } catch {
       // Nobody answered in time; the next look tells.
     }
-    await addMissing(options, signal);
+    const missing = await addMissing(options, signal);
     // With so many known, those who come later find this node: they walk to their own places.
     const isYoung = table.size !== size && table.size <= REPLICATION;
-    pauseMs = isYoung ? REPAIR_MS.first : Math.min(pauseMs * 2, REPAIR_MS.most);
+    const mostMs = missing > 0 ? REPAIR_MS.missing : REPAIR_MS.most;
+    pauseMs = isYoung ? REPAIR_MS.first : Math.min(pauseMs * 2, mostMs);
   }
 }
 
@@ -62,24 +64,30 @@ export async function repairTable(options: TableRepairOptions, signal: AbortSign
  *
  * @param options Routing table and connections.
  * @param signal Ends it.
+ * @returns How many are missing still.
  */
 export async function addMissing(
   options: Pick<TableRepairOptions, "table" | "connected" | "protocols">,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const { table } = options;
+  let missing = 0;
   const known = new Set<string>();
   for (const { peerId } of table.kb.toIterable()) known.add(peerId.toString());
   await Promise.all(
     options.connected().map(async (peer) => {
       if (signal.aborted || known.has(peer.toString())) return;
+      let belongs = false;
       try {
-        if (!(await options.protocols(peer)).includes(DHT_PROTOCOL)) return;
+        belongs = (await options.protocols(peer)).includes(DHT_PROTOCOL);
+        if (!belongs) return;
         const limit = AbortSignal.any([signal, AbortSignal.timeout(ADD_TIMEOUT_MS)]);
         await table.add(peer, { signal: limit });
       } catch {
         // It went away, or is still too busy; the next look tells.
+        if (belongs) missing += 1;
       }
     }),
   );
+  return missing;
 }

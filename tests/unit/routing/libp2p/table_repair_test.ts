@@ -119,6 +119,30 @@ Deno.test("repairTable() does not walk more often for changes of a table that ho
   assert.deepEqual(peers.slice(REPLICATION), newcomers);
 });
 
+Deno.test("repairTable() looks again sooner while a connected peer could not be taken in", async () => {
+  const abort = new AbortController();
+  const [known, busy] = [await makePeer(), await makePeer()];
+  const peers = [known];
+  const silent = [busy];
+  const pauses: number[] = [];
+  await repairTable({
+    table: tableOf(peers, silent),
+    connected: () => [busy],
+    protocols: () => Promise.resolve([DHT_PROTOCOL]),
+    walk: () => Promise.resolve(),
+    sleep: (ms) => {
+      pauses.push(ms);
+      if (pauses.length === 6) silent.pop();
+      if (pauses.length === 14) abort.abort();
+      return Promise.resolve();
+    },
+  }, abort.signal);
+  const { first, missing, most } = REPAIR_MS;
+  assert.deepEqual(pauses.slice(0, 7), [first, first * 2, ...Array(4).fill(missing), first]);
+  assert.deepEqual(peers, [known, busy]);
+  assert.equal(pauses.at(-1), most);
+});
+
 Deno.test("repairTable() does not walk while nobody is known", async () => {
   const abort = new AbortController();
   let pauses = 0;
