@@ -11,8 +11,9 @@ export const MAX_LANES = 4;
 export const MEASURE_MS = 300;
 
 /**
- * At the beginning a rate counts after this time, in milliseconds, if {@linkcode EARLY_BYTES} came in it: a content of some
- * 100 MB is nearly through by the time that four peers have been tried for longer.
+ * A rate counts after this time already, in milliseconds, if {@linkcode EARLY_BYTES} came in it: at the beginning, and where
+ * it shows that a peer on trial is of use. A content of some 100 MB is nearly through by the time that four peers have been
+ * tried for longer.
  */
 export const EARLY_MS = 100;
 
@@ -70,9 +71,13 @@ export interface DownloadState {
 /** What to do: one more, one less, or leave it. */
 export type Advice = "add" | "drop" | "keep";
 
+/** What a rate is reckoned from. */
+type Look = Pick<DownloadState, "now" | "bytes" | "waitedMs">;
+
 /** Advises one download. */
 export class LaneScaling {
-  #since: Pick<DownloadState, "now" | "bytes" | "waitedMs">;
+  /** How the download stood since the measurement began, at each look. */
+  #looks: Look[];
   /** Rate before the last peer was added; undefined when nothing is on trial. */
   #rateBefore: number | undefined;
   /** When the last peer was added. */
@@ -88,7 +93,7 @@ export class LaneScaling {
    * @param now When the download begins, by its clock.
    */
   constructor(now: number) {
-    this.#since = { now, bytes: 0, waitedMs: 0 };
+    this.#looks = [{ now, bytes: 0, waitedMs: 0 }];
   }
 
   /**
@@ -99,15 +104,19 @@ export class LaneScaling {
    */
   advise(state: DownloadState): Advice {
     if (this.#isAwaited(state)) {
-      this.#since = state;
+      this.#looks = [state];
       return "keep";
     }
-    const since = this.#since;
+    const early = this.#clearSince(state);
+    const since = early ?? this.#looks[0]!;
     const elapsedMs = state.now - since.now;
-    const rate = (state.bytes - since.bytes) / elapsedMs * 1000;
-    if (elapsedMs < MEASURE_MS && !this.#isClear(state, elapsedMs, rate)) return "keep";
+    if (early === undefined && elapsedMs < MEASURE_MS) {
+      this.#looks.push(state);
+      return "keep";
+    }
+    const rate = rateOf(since, state);
     const isWaiting = (state.waitedMs - since.waitedMs) / elapsedMs >= MIN_WAITING_SHARE;
-    this.#since = state;
+    this.#looks = [state];
     if (this.#rateBefore !== undefined && state.lanes > 1) {
       const isGain = rate >= this.#rateBefore * (1 + MIN_GAIN);
       // A reader that stood still says nothing about peers, unless it does so again.
@@ -139,12 +148,18 @@ export class LaneScaling {
     return "drop";
   }
 
-  /** Whether it need not be looked at for longer. */
-  #isClear(state: DownloadState, elapsedMs: number, rate: number): boolean {
-    const hasSome = state.bytes - this.#since.bytes >= EARLY_BYTES;
-    if (!this.#isRising || !hasSome || elapsedMs < EARLY_MS) return false;
-    if (this.#rateBefore === undefined) return true;
+  /** Since when it is clear what to do, though little time has passed; what came before may have disturbed it. */
+  #clearSince(state: DownloadState): Look | undefined {
+    const early = this.#looks.findLast(({ now }) => state.now - now >= EARLY_MS);
+    if (early === undefined || state.bytes - early.bytes < EARLY_BYTES) return undefined;
+    if (this.#rateBefore === undefined) return this.#isRising ? early : undefined;
     const before = Math.max(1, state.lanes - 1);
-    return rate >= this.#rateBefore * (1 + EARLY_GAIN / before);
+    const isUseful = rateOf(early, state) >= this.#rateBefore * (1 + EARLY_GAIN / before);
+    return isUseful ? early : undefined;
   }
+}
+
+/** Bytes per second from one look to another. */
+function rateOf(since: Look, state: Look): number {
+  return (state.bytes - since.bytes) / (state.now - since.now) * 1000;
 }

@@ -105,6 +105,19 @@ Deno.test("LaneScaling judges a peer from its first byte on", () => {
   assert.deepEqual(download.run(EARLY_MS, 2 * QUICK), ["add"]);
 });
 
+Deno.test("LaneScaling keeps a peer that shows its use after a disturbance, also later in a download", () => {
+  for (const restMs of [0, 10 * MEASURE_MS]) {
+    const download = new Download();
+    download.set({ hasSpare: restMs === 0 });
+    download.run(restMs, QUICK);
+    download.set({ hasSpare: true });
+    while (download.state.lanes === 1) download.run(TICK_MS, QUICK);
+    // While the first peer is asked anew.
+    assert.deepEqual(download.run(2 * TICK_MS, 0.2 * QUICK), []);
+    assert.deepEqual(download.run(EARLY_MS, 2 * QUICK), ["add"]);
+  }
+});
+
 Deno.test("LaneScaling drops a peer that brings nothing for too long", () => {
   const download = new Download();
   assert.deepEqual(download.run(EARLY_MS, QUICK), ["add"]);
