@@ -1,6 +1,6 @@
 /**
  * How fast, and at what cost, content is served from the node's own store: Kagami (the real program), plainly and
- * over TLS, against Go's `http.ServeContent`, and nginx where it is to be had. With SPEGEL_BIN set, also against
+ * over TLS, against Go's `http.ServeContent`, likewise, and nginx where it is to be had. With SPEGEL_BIN set, also against
  * Spegel, both from a containerd. docs/benchmarks.md says what the figures mean.
  *
  *     deno task bench:serve [--rounds=5] [--large-mb=1000]
@@ -15,6 +15,7 @@ import { startContainerdServers } from "./support/containerd_servers.ts";
 import { unpackedProgram } from "./support/debian.ts";
 import {
   goServer,
+  goTlsServer,
   nginxServer,
   type RunningServer,
   startKagami,
@@ -144,10 +145,12 @@ function medianOf(
 }
 
 async function servers(folder: string): Promise<Record<string, StartServer>> {
+  const go = await buildGo("serve_content", folder);
   const found: Record<string, StartServer> = {
     kagami: startKagami,
     tls: startKagamiTls,
-    go: goServer(await buildGo("serve_content", folder)),
+    go: goServer(go),
+    go_tls: goTlsServer(go),
   };
   const nginx = await isOnPath("nginx")
     ? "nginx"
@@ -247,13 +250,15 @@ async function main(): Promise<void> {
   ]);
   const results = await alternate<string, Round>(rounds, Object.fromEntries(measured));
   tables(results);
-  const { kagami, tls, go, nginx } = results;
+  const { kagami, tls, go, go_tls: goTls, nginx } = results;
   const first = kagami!.map(({ firstServeSeconds }) => firstServeSeconds);
   sayFigures("serve", {
     ...ratios(kagami!, go!, ""),
     first_serve: medianOf(kagami!, ({ firstServeRatio }) => firstServeRatio),
     first_serve_s_per_gb: median(first) / (largeSize / GB),
     ...ratios(tls!, kagami!, "tls_"),
+    ...ratios(goTls!, go!, "go_tls_"),
+    ...ratios(tls!, goTls!, "tls_to_go_"),
     idle_rss_mib: medianOf(kagami!, ({ idleMib }) => idleMib),
     ...(nginx === undefined ? {} : ratios(nginx, go!, "nginx_")),
     ...await againstSpegel(load),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PEER_NAME } from "../../lib/net/certificate.ts";
+import { createCertificate, PEER_NAME } from "../../lib/net/certificate.ts";
 import { createLogger } from "../../lib/observability/logger.ts";
 import { StaticBootstrapper } from "../../lib/routing/bootstrap/static.ts";
 import { createLibp2pRouter } from "../../lib/routing/libp2p/libp2p_router.ts";
@@ -64,17 +64,18 @@ export async function startKagamiTls(
   const owned = stack.move();
   return {
     pids: [service.pid],
-    loadArguments: [
-      `-certificate=${folder}/certificate.pem`,
-      `-name=${PEER_NAME}`,
-      `-header=${TOKEN_HEADER}:${token}`,
-    ],
+    loadArguments: [...trusting(`${folder}/certificate.pem`), `-header=${TOKEN_HEADER}:${token}`],
     url(kind, digest) {
       const { pathname, search } = new URL(service.contentUrl(kind, digest));
       return `https://127.0.0.1:${port}${pathname}${search}`;
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** What the load generator needs for a server with such a certificate. */
+function trusting(certificate: string): string[] {
+  return [`-certificate=${certificate}`, `-name=${PEER_NAME}`];
 }
 
 /** Joins the cluster of a service for as long as it takes to ask it. */
@@ -103,7 +104,31 @@ async function offerOf(address: string): Promise<TransferOffer> {
  */
 export function goServer(program: string): StartServer {
   return (layout, folder) =>
-    startFileServer(folder, "go", (port) => [program, `127.0.0.1:${port}`, layout.path]);
+    startFileServer(folder, {
+      name: "go",
+      command: (port) => [program, `127.0.0.1:${port}`, layout.path],
+    });
+}
+
+/**
+ * Go's `http.ServeContent` over TLS 1.3, with a certificate as Kagami's.
+ *
+ * @param program The built `bench/baseline/serve_content.go`.
+ * @returns How to start it.
+ */
+export function goTlsServer(program: string): StartServer {
+  return async (layout, folder) => {
+    const [certificate, key] = [`${folder}/certificate.pem`, `${folder}/key.pem`];
+    const made = createCertificate();
+    await Deno.writeTextFile(certificate, made.certificate);
+    await Deno.writeTextFile(key, made.key);
+    return await startFileServer(folder, {
+      name: "go-tls",
+      command: (port) => [program, `127.0.0.1:${port}`, layout.path, certificate, key],
+      scheme: "https",
+      loadArguments: trusting(certificate),
+    });
+  };
 }
 
 /**
@@ -124,7 +149,7 @@ async function startNginx(
   const config = `${folder}/nginx.conf`;
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${folder}/nginx-${name};`).join("\n  ");
-  return await startFileServer(folder, "nginx", async (port) => {
+  const command = async (port: number) => {
     await Deno.writeTextFile(
       config,
       `daemon off;
@@ -145,26 +170,35 @@ http {
 `,
     );
     return [program, "-e", "stderr", "-p", folder, "-c", config];
-  });
+  };
+  return await startFileServer(folder, { name: "nginx", command });
+}
+
+/** A server of others over the files of a folder. */
+interface FileServer {
+  readonly name: string;
+  readonly command: (port: number) => string[] | Promise<string[]>;
+  /** Default: `http`. */
+  readonly scheme?: "http" | "https";
+  readonly loadArguments?: readonly string[];
 }
 
 async function startFileServer(
   folder: string,
-  name: string,
-  command: (port: number) => string[] | Promise<string[]>,
+  { name, command, scheme = "http", loadArguments = [] }: FileServer,
 ): Promise<RunningServer> {
   const port = freePort();
   const [program, ...args] = await command(port);
   const process = await ManagedProcess.start(name, `${folder}/${name}.log`, program!, args);
   try {
-    await eventually(`${name} answers`, async () => {
-      const response = await fetch(`http://127.0.0.1:${port}/oci-layout`);
-      await response.text();
-      return response.ok;
+    await eventually(`${name} listens`, async () => {
+      using _connection = await Deno.connect({ hostname: "127.0.0.1", port });
+      return true;
     });
     return {
       pids: await withChildren(process.pid),
-      url: (_kind, digest) => `http://127.0.0.1:${port}/blobs/${digest.replace(":", "/")}`,
+      loadArguments,
+      url: (_kind, digest) => `${scheme}://127.0.0.1:${port}/blobs/${digest.replace(":", "/")}`,
       [Symbol.asyncDispose]: () => process.stop(),
     };
   } catch (error) {
