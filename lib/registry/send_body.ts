@@ -4,6 +4,7 @@
  * @module
  */
 import type { ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 import { KagamiError, VerificationError } from "../errors.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
 import type { Libc } from "../net/libc.ts";
@@ -19,6 +20,12 @@ export const WRITE_STALL_MS = 60_000;
 
 /** Shortest body that the kernel is asked to send, in bytes; for less it costs more than it saves. */
 export const MIN_KERNEL_BYTES = 512 * 1024;
+
+/**
+ * Most bytes that an encrypted connection is given at a time. It copies them twice, and copies of 128 KiB and more get fresh
+ * memory from the kernel each time (`MALLOC_MMAP_THRESHOLD_`), which costs as much as all the rest.
+ */
+export const TLS_PIECE_BYTES = 64 * 1024;
 
 /** The client went away, or takes no bytes. */
 export class ClientGoneError extends KagamiError {
@@ -204,19 +211,22 @@ export class BodySender {
     if (response.writableEnded) return;
     await this.#handOver(response, (done) => {
       if (bytes === undefined) response.end(done);
-      else response.end(bytes, done);
+      else inPieces(response, bytes, (last) => void response.end(last, done), done);
     });
   }
 
   async #write(response: ServerResponse, bytes: Uint8Array): Promise<void> {
     if (bytes.length > 0) {
-      await this.#handOver(response, (done) => void response.write(bytes, done));
+      await this.#handOver(
+        response,
+        (done) => inPieces(response, bytes, (last) => void response.write(last, done), done),
+      );
     }
   }
 
   async #handOver(
     response: ServerResponse,
-    start: (done: (error?: Error | null) => void) => void,
+    start: (done: Done) => void,
   ): Promise<void> {
     if (response.destroyed) throw new ClientGoneError("client closed the connection");
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -242,6 +252,27 @@ export class BodySender {
       response.off("close", onClose);
     }
   }
+}
+
+type Done = (error?: Error | null) => void;
+
+/** Writes bytes in pieces of the size that the connection takes best, one after the other, all but the last one. */
+function inPieces(
+  response: ServerResponse,
+  bytes: Uint8Array,
+  writeLast: (piece: Uint8Array) => void,
+  onFailure: Done,
+): void {
+  const size = response.socket instanceof TLSSocket ? TLS_PIECE_BYTES : bytes.length;
+  const writeFrom = (start: number) => {
+    const end = start + size;
+    if (end >= bytes.length) return writeLast(bytes.subarray(start));
+    response.write(bytes.subarray(start, end), (error) => {
+      if (error) onFailure(error);
+      else writeFrom(end);
+    });
+  };
+  writeFrom(0);
 }
 
 /** Reads the first bytes of a body of so many; all of them if they fit. */
