@@ -11,7 +11,7 @@ export const LARGE_BUFFER_SIZE = 1024 * 1024;
 /** Buffer while many bodies run, and for middle-sized ones, in bytes. */
 export const MEDIUM_BUFFER_SIZE = 256 * 1024;
 
-/** Buffer while very many bodies run, in bytes. */
+/** Buffer while very many bodies run, and for large ones over TLS, in bytes. */
 export const SMALL_BUFFER_SIZE = 64 * 1024;
 
 /** Up to this many bodies get large buffers; two of them each bound the memory to 16 MiB. */
@@ -36,11 +36,14 @@ export class BufferPool {
    *
    * @param length Length of the body in bytes.
    * @param activeStreams Bodies that run now, this one included.
+   * @param isEncrypted Whether the connection is: it takes no larger pieces (`TLS_PIECE_BYTES`), and what is read in such
+   * pieces costs no thread.
    * @returns The size in bytes.
    */
-  static sizeFor(length: number, activeStreams: number): number {
+  static sizeFor(length: number, activeStreams: number, isEncrypted = false): number {
     if (activeStreams > MAX_MEDIUM_STREAMS) return Math.max(1, Math.min(length, SMALL_BUFFER_SIZE));
     if (length <= MEDIUM_BUFFER_SIZE) return Math.max(1, length);
+    if (isEncrypted) return SMALL_BUFFER_SIZE;
     return activeStreams > MAX_LARGE_STREAMS ? MEDIUM_BUFFER_SIZE : LARGE_BUFFER_SIZE;
   }
 

@@ -25,7 +25,7 @@ export const MIN_KERNEL_BYTES = 512 * 1024;
  * Most bytes that an encrypted connection is given at a time. It copies them twice, and copies of 128 KiB and more get fresh
  * memory from the kernel each time (`MALLOC_MMAP_THRESHOLD_`), which costs as much as all the rest.
  */
-export const TLS_PIECE_BYTES = 64 * 1024;
+export const TLS_PIECE_BYTES = SMALL_BUFFER_SIZE;
 
 /** The client went away, or takes no bytes. */
 export class ClientGoneError extends KagamiError {
@@ -148,7 +148,7 @@ export class BodySender {
     { writeHead, onSent, slot }: SendOptions,
   ): Promise<void> {
     let left = length;
-    const size = BufferPool.sizeFor(left, this.#active);
+    const size = BufferPool.sizeFor(left, this.#active, isEncrypted(response));
     const write = async (bytes: Uint8Array) => {
       await slot?.pace(bytes.length);
       await this.#write(response, bytes);
@@ -254,6 +254,10 @@ export class BodySender {
   }
 }
 
+function isEncrypted({ socket }: ServerResponse): boolean {
+  return socket instanceof TLSSocket;
+}
+
 type Done = (error?: Error | null) => void;
 
 /** Writes bytes in pieces of the size that the connection takes best, one after the other, all but the last one. */
@@ -263,7 +267,7 @@ function inPieces(
   writeLast: (piece: Uint8Array) => void,
   onFailure: Done,
 ): void {
-  const size = response.socket instanceof TLSSocket ? TLS_PIECE_BYTES : bytes.length;
+  const size = isEncrypted(response) ? TLS_PIECE_BYTES : bytes.length;
   const writeFrom = (start: number) => {
     const end = start + size;
     if (end >= bytes.length) return writeLast(bytes.subarray(start));

@@ -10,6 +10,12 @@ import type { ByteRange, ContentReader, TakeFromFile } from "./store.ts";
 /** Reads up to this many bytes are done at once, without a turn of the thread pool. */
 export const MAX_SYNC_READ = 64 * 1024;
 
+/** A read at once that takes longer came from disk, in milliseconds; one from the page cache takes a hundredth of it. */
+export const SLOW_READ_MS = 1;
+
+/** After a slow read so many are left to the thread pool: all that the process does waits for a read at once. */
+export const READS_AFTER_SLOW = 16;
+
 /** Reader of a file or of a part of it. The open descriptor keeps the bytes readable after a deletion. */
 export class FileReader implements ContentReader {
   readonly size: number;
@@ -19,17 +25,27 @@ export class FileReader implements ContentReader {
   readonly #path: string;
   readonly #file: Deno.FsFile;
   readonly #info: Deno.FileInfo;
+  readonly #now: () => number;
   #left: number;
   #reading = false;
   #closed = false;
   /** Where the file is not as far as the reader. */
   #isBehind = false;
+  /** Reads that are left to the thread pool, however small. */
+  #slowReads = 0;
   #lent: LentFile | "none" | undefined;
 
-  private constructor(path: string, file: Deno.FsFile, info: Deno.FileInfo, range: ByteRange) {
+  private constructor(
+    path: string,
+    file: Deno.FsFile,
+    info: Deno.FileInfo,
+    range: ByteRange,
+    now: () => number,
+  ) {
     this.#path = path;
     this.#file = file;
     this.#info = info;
+    this.#now = now;
     this.size = info.size;
     this.start = range.start;
     this.end = range.end;
@@ -43,11 +59,16 @@ export class FileReader implements ContentReader {
    *
    * @param path Path of the file.
    * @param range Part to read; all of it when left out.
+   * @param now Monotonic clock in milliseconds.
    * @returns The reader, which must be closed.
    * @throws {NotFoundError} If there is no such file.
    * @throws {RangeNotSatisfiableError} If the range does not lie within the file.
    */
-  static open(path: string, range?: ByteRange): FileReader {
+  static open(
+    path: string,
+    range?: ByteRange,
+    now: () => number = () => performance.now(),
+  ): FileReader {
     const file = openFile(path);
     try {
       const info = file.statSync();
@@ -55,7 +76,7 @@ export class FileReader implements ContentReader {
       checkRange(range, info.size);
       const whole = range ?? { start: 0, end: info.size - 1 };
       if (whole.start > 0) file.seekSync(whole.start, Deno.SeekMode.Start);
-      return new FileReader(path, file, info, whole);
+      return new FileReader(path, file, info, whole, now);
     } catch (error) {
       file.close();
       throw error;
@@ -71,8 +92,9 @@ export class FileReader implements ContentReader {
     this.#reading = true;
     try {
       // A turn of the thread pool takes longer than a small read.
-      const isSmall = part.length <= MAX_SYNC_READ;
-      const count = isSmall ? this.#file.readSync(part) : await this.#file.read(part);
+      const isAtOnce = part.length <= MAX_SYNC_READ && this.#slowReads === 0;
+      const count = isAtOnce ? this.#readAtOnce(part) : await this.#file.read(part);
+      if (!isAtOnce && this.#slowReads > 0) this.#slowReads -= 1;
       if (count === null) {
         throw new VerificationError(`file ended ${this.#left} bytes early, at ${this.size}`);
       }
@@ -82,6 +104,13 @@ export class FileReader implements ContentReader {
       this.#reading = false;
       if (this.#closed) this.#free();
     }
+  }
+
+  #readAtOnce(into: Uint8Array): number | null {
+    const startedAt = this.#now();
+    const count = this.#file.readSync(into);
+    if (this.#now() - startedAt > SLOW_READ_MS) this.#slowReads = READS_AFTER_SLOW;
+    return count;
   }
 
   async lend(libc: Libc, take: TakeFromFile): Promise<number | undefined> {

@@ -33,6 +33,12 @@ Deno.test("BufferPool.sizeFor() makes buffers smaller the more bodies run", () =
   assert.equal(BufferPool.sizeFor(MEDIUM_BUFFER_SIZE, MAX_MEDIUM_STREAMS + 1), SMALL_BUFFER_SIZE);
 });
 
+Deno.test("BufferPool.sizeFor() gives large bodies over TLS small buffers, however few they are", () => {
+  assert.equal(BufferPool.sizeFor(LARGE_BODY, 1, true), SMALL_BUFFER_SIZE);
+  assert.equal(BufferPool.sizeFor(MEDIUM_BUFFER_SIZE, 1, true), MEDIUM_BUFFER_SIZE);
+  assert.equal(BufferPool.sizeFor(1, 1, true), 1);
+});
+
 Deno.test("BufferPool.sizeFor() keeps as many bodies as there can be connections below 300 MiB", () => {
   let bytes = 0;
   for (let active = 1; active <= MAX_CONNECTIONS; active++) {

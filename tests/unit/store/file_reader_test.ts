@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { VerificationError } from "../../../lib/errors.ts";
 import { type Libc, openLibc } from "../../../lib/net/libc.ts";
-import { FileReader } from "../../../lib/store/file_reader.ts";
+import { FileReader, READS_AFTER_SLOW, SLOW_READ_MS } from "../../../lib/store/file_reader.ts";
 import { makeContent } from "../support/content.ts";
 import { makeContentFile, openDescriptors } from "../support/content_file.ts";
 
@@ -82,4 +82,38 @@ Deno.test("FileReader gives back a file that could not be taken", async () => {
   assert.equal(await reader.lend(failing, () => assert.fail("not this file")), undefined);
   await reader.close();
   assert.equal(openDescriptors(file.path), 0);
+});
+
+Deno.test("FileReader leaves small reads to a thread for a while after one that was slow", async () => {
+  await using file = await makeContentFile(bytes);
+  const { prototype } = Deno.FsFile;
+  const { read: readInThread } = prototype;
+  using stack = new DisposableStack();
+  stack.defer(() => prototype.read = readInThread);
+  let inThread = 0;
+  prototype.read = function (into) {
+    inThread += 1;
+    return readInThread.call(this, into);
+  };
+  let clock = 0;
+  let readMs = 0;
+  const reader = FileReader.open(file.path, undefined, () => clock += readMs);
+  const buffer = new Uint8Array(1000);
+  let at = 0;
+  const read = async () => {
+    assert.equal(await reader.read(buffer), buffer.length);
+    assert.equal(Buffer.compare(buffer, bytes.subarray(at, at += buffer.length)), 0);
+  };
+  await read();
+  readMs = 2 * SLOW_READ_MS;
+  await read();
+  assert.equal(inThread, 0, "it is known only afterwards that a read was slow");
+  readMs = 0;
+  for (let count = 1; count <= READS_AFTER_SLOW; count++) {
+    await read();
+    assert.equal(inThread, count);
+  }
+  await read();
+  assert.equal(inThread, READS_AFTER_SLOW);
+  await reader.close();
 });
