@@ -196,8 +196,12 @@ function ratios(rounds: readonly Round[], baseline: readonly Round[], prefix: st
   const cpu = (name: CaseName) => medianOf(rounds, ({ cases }) => cases[name].cpuPerGb, baseline);
   figures[`${prefix}cpu_per_gb`] = cpu("large_x8");
   figures[`${prefix}cpu_per_gb_small`] = cpu("small_x1");
-  figures[`${prefix}rss_mib`] = medianOf(rounds, ({ peakMib }) => peakMib);
   return figures;
+}
+
+/** Most memory of a server while it sent to eight, in MiB. */
+function peak(rounds: readonly Round[]): number {
+  return medianOf(rounds, ({ peakMib }) => peakMib);
 }
 
 /** Kagami against Spegel, both from a containerd. */
@@ -217,7 +221,8 @@ async function againstSpegel(load: string): Promise<Figures> {
   ]);
   const results = await alternate<string, Round>(rounds, Object.fromEntries(measured));
   tables(results);
-  return ratios(results["kagami"]!, results["spegel"]!, "spegel_");
+  const { kagami, spegel } = results;
+  return { ...ratios(kagami!, spegel!, "spegel_"), spegel_rss_mib: peak(kagami!) };
 }
 
 async function main(): Promise<void> {
@@ -259,8 +264,11 @@ async function main(): Promise<void> {
     ...ratios(tls!, kagami!, "tls_"),
     ...ratios(goTls!, go!, "go_tls_"),
     ...ratios(tls!, goTls!, "tls_to_go_"),
+    rss_mib: peak(kagami!),
+    tls_rss_mib: peak(tls!),
+    go_tls_rss_mib: peak(goTls!),
     idle_rss_mib: medianOf(kagami!, ({ idleMib }) => idleMib),
-    ...(nginx === undefined ? {} : ratios(nginx, go!, "nginx_")),
+    ...(nginx === undefined ? {} : { ...ratios(nginx, go!, "nginx_"), nginx_rss_mib: peak(nginx) }),
     ...await againstSpegel(load),
   });
 }

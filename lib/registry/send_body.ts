@@ -23,9 +23,9 @@ export const MIN_KERNEL_BYTES = 512 * 1024;
 
 /**
  * Most bytes that an encrypted connection is given at a time. It copies them twice, and copies of 128 KiB and more get fresh
- * memory from the kernel each time (`MALLOC_MMAP_THRESHOLD_`), which costs as much as all the rest.
+ * memory from the kernel each time (`MALLOC_MMAP_THRESHOLD_`), which can cost as much as all the rest.
  */
-export const TLS_PIECE_BYTES = SMALL_BUFFER_SIZE;
+export const TLS_PIECE_BYTES = 64 * 1024;
 
 /** The client went away, or takes no bytes. */
 export class ClientGoneError extends KagamiError {
