@@ -23,6 +23,7 @@ import { OWNER, passwordGuard } from "../tests/integration/harness/registry_guar
 import { MISSING } from "../tests/integration/harness/requirements.ts";
 import { sleep } from "../lib/sleep.ts";
 import { numberArgument, partsArgument } from "./support/arguments.ts";
+import { totalCpuSeconds } from "./support/process_usage.ts";
 import { say, sayFigures, sayTable } from "./support/report.ts";
 
 const MB = 1_000_000;
@@ -53,6 +54,8 @@ interface Measured {
   readonly fetchSeconds: number;
   /** Bytes that upstream sent, in copies of the image. */
   readonly copies: number;
+  /** CPU time of the mirrors for each GB that nodes got, in seconds; undefined where some were killed. */
+  readonly mirrorCpu?: number;
   /** Pulls that failed, though upstream would have served them. */
   readonly failed: number;
   /** Pulls that succeeded, though upstream would have refused them. */
@@ -90,6 +93,8 @@ async function measure(herd: Herd): Promise<Measured> {
   const image = await cluster.push({ layers: Array(layers).fill(Math.floor(size / layers)) });
   await cluster.forget();
   const before = await bytesSent(cluster.upstream.node);
+  const mirrors = nodes.map(({ mirror }) => mirror.pid);
+  const cpuBefore = await totalCpuSeconds(mirrors);
   const startedAt = performance.now();
   const since = () => (performance.now() - startedAt) / 1000;
   const pulls = nodes.map(async (node) => {
@@ -102,6 +107,7 @@ async function measure(herd: Herd): Promise<Measured> {
   const hit = new Set(await herd.meanwhile?.(herd) ?? []);
   const results = await ending;
   const seconds = since();
+  const cpu = hit.size > 0 ? undefined : await totalCpuSeconds(mirrors) - cpuBefore;
   over.abort();
   const fetchSeconds = await fetching;
   const copies = (await bytesSent(cluster.upstream.node) - before) / size;
@@ -115,7 +121,8 @@ async function measure(herd: Herd): Promise<Measured> {
     await node.mirror.ready();
   }
   await Promise.all(nodes.map(({ containerd }) => containerd.removeEverything()));
-  return { seconds, fetchSeconds, copies, failed, leaked };
+  const mirrorCpu = cpu === undefined ? {} : { mirrorCpu: cpu / (nodes.length * size / 1e9) };
+  return { seconds, fetchSeconds, copies, failed, leaked, ...mirrorCpu };
 }
 
 /** Waits until all layers are in the stores of all nodes, or nobody pulls any more. */
@@ -211,10 +218,10 @@ async function main(): Promise<void> {
     await run(UNCAPPED, { cluster, nodes: cluster.nodes, layers: 1 });
   }
   sayTable(
-    ["pull", "s fetched", "s", "copies", "failed", "leaked"],
+    ["pull", "s fetched", "s", "copies", "failed", "leaked", "mirror CPU s/GB"],
     Object.entries(results).map((
-      [name, { seconds, fetchSeconds, copies, failed, leaked }],
-    ) => [name, fetchSeconds, seconds, copies, failed, leaked]),
+      [name, { seconds, fetchSeconds, copies, failed, leaked, mirrorCpu }],
+    ) => [name, fetchSeconds, seconds, copies, failed, leaked, mirrorCpu ?? "-"]),
   );
   sayFigures("herd", figuresOf(results));
 }
@@ -246,6 +253,7 @@ function figuresOf(results: Readonly<Record<string, Measured>>): Record<string, 
     some_killed_copies: most("all, some killed"),
     fetcher_killed_copies: most("all, fetcher killed"),
     private_copies: copies("all, half may pull"),
+    mirror_cpu_s_per_gb: results["all, together"]?.mirrorCpu,
     failed: sum(({ failed }) => failed),
     leaked: sum(({ leaked }) => leaked),
     off_upstream_copies: copies("all, switched off"),
