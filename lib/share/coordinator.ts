@@ -35,7 +35,7 @@ export const HANDOVER_MS = 1200;
  * How long a content waits for the node that has fetched what came before it in a pull, in milliseconds: as long as those
  * who want it have followed that one, and as their containerds queue. See {@linkcode QUEUED_MS}.
  */
-export const LED_HOLD_MS = 250;
+export const LED_HOLD_MS = 1000;
 
 /** A node that has not been heard of for so long does not count any more, in milliseconds. */
 export const PARTICIPANT_TTL_MS = 4000;
