@@ -386,6 +386,7 @@ class SocketResponse implements HttpResponse {
 
   async read(into: Uint8Array): Promise<number> {
     if (this.#remaining === 0) return 0;
+    if (this.#closed) throw new PeerError("the body was closed before its end");
     const wanted = into.subarray(0, Math.min(into.length, this.#remaining));
     if (this.#rest.length > 0) return this.#take(wanted);
     this.#deadline.start(this.#request.timeouts.stallMs, "sent no byte of the body");

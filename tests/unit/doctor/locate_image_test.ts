@@ -133,6 +133,7 @@ Deno.test("locateImage() does not take what upstream said of a tag for what a pe
       join: () => Promise.resolve(undefined),
       resolve: () => Promise.resolve(descriptor),
       state: () => undefined,
+      isQueued: () => false,
     },
   });
   const { parts } = await look(node);

@@ -342,7 +342,7 @@ Deno.test("Mirror gives up on peers that all hang", async () => {
   });
   await assert.rejects(mirror.blob(blobPath(BLOB.digest), undefined), (error) => {
     return error instanceof NotFoundError &&
-      String(error.cause).includes(`no peer answered within ${OPEN_DEADLINE_MS} ms`);
+      /no peer answered within [0-9]+ ms/.test(String(error.cause));
   });
 });
 
