@@ -24,8 +24,8 @@ import {
   type ShareState,
   type Want,
 } from "./messages.ts";
-import { MAX_HOPS, Questions } from "./questions.ts";
 import { type Grown, OwnDownloads, type Progress } from "./own_downloads.ts";
+import { MAX_HOPS, Questions } from "./questions.ts";
 import type { TagDesk } from "./tag_desk.ts";
 
 /** How often a node reports while it has something under way, in milliseconds. */
@@ -327,27 +327,18 @@ export class Participant {
 
   #role(key: string, state: Role["state"], offset: number): Role {
     const now = this.#options.now();
-    const role: Role = this.#roles.get(key) ??
-      {
-        state,
-        offset,
-        since: now,
-        progressedAt: now,
-        longestStepMs: 0,
-        hasProgressed: false,
-        wasSeen: false,
-        sessions: 0,
-        queuedAt: -Infinity,
-      };
     const fresh = {
       state,
       since: now,
       progressedAt: now,
       longestStepMs: 0,
       hasProgressed: false,
+      parent: undefined,
       queuedAt: -Infinity,
     };
-    Object.assign(role, fresh, { parent: undefined, offset: Math.max(offset, role.offset) });
+    // Requests of containerd that follow hold on to the object: it stays the same, whatever becomes of the content.
+    const role: Role = this.#roles.get(key) ?? { ...fresh, offset, wasSeen: false, sessions: 0 };
+    Object.assign(role, fresh, { offset: Math.max(offset, role.offset) });
     this.#roles.set(key, role);
     this.wake();
     return role;
