@@ -4,7 +4,7 @@
  * @module
  */
 import type { DoctorConfig, DoctorSettings } from "../config/config.ts";
-import { compileFilters } from "../config/go_regexp.ts";
+import { configuredFilter } from "../config/go_regexp.ts";
 import type { CheckContext } from "../doctor/check.ts";
 import { CHECKS } from "../doctor/checks/all.ts";
 import { metricsCheck, registryCheck } from "../doctor/checks/mirror.ts";
@@ -15,7 +15,6 @@ import { formatFindings, isHealthy } from "../doctor/report.ts";
 import { runChecks } from "../doctor/run_checks.ts";
 import { adoptSettings } from "../doctor/settings.ts";
 import { asError, UnavailableError } from "../errors.ts";
-import { createFilter } from "../oci/filter.ts";
 import { normalizeReference } from "../oci/reference.ts";
 import type { Logger } from "../observability/logger.ts";
 import { NODE_PLATFORM } from "../oci/platform.ts";
@@ -63,10 +62,7 @@ export async function runDoctor(
     if (reference !== undefined && context.mirror.kind === "told" && isAnswering(context)) {
       report = await locateImage(reference, {
         node: context.node,
-        filter: createFilter({
-          mirroredRegistries: context.settings.mirroredRegistries,
-          registryFilters: await compileFilters(context.settings.registryFilters),
-        }),
+        filter: await configuredFilter(context.settings),
         ...(context.authorization === undefined ? {} : { authorization: context.authorization }),
         platform: NODE_PLATFORM,
         signal,

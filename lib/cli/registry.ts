@@ -9,10 +9,9 @@ import type {
   StoreConfig,
   TransferConfig,
 } from "../config/config.ts";
-import { compileFilters } from "../config/go_regexp.ts";
+import { configuredFilter } from "../config/go_regexp.ts";
 import { Activity } from "../debug/activity.ts";
 import type { NodeSettings, TransferStatus } from "../debug/node_status.ts";
-import { createFilter } from "../oci/filter.ts";
 import { openLibc } from "../net/libc.ts";
 import { TransferLimits } from "../net/transfer_limits.ts";
 import { trimMemory } from "../net/trim_memory.ts";
@@ -79,10 +78,7 @@ export async function runRegistry(
   const debugging = config.debugWebEnabled ? new Debugging() : undefined;
   const log = debugging?.observed(ownLog) ?? ownLog;
   const credentials = await loadCredentials(config.basicAuthDir);
-  const filter = createFilter({
-    mirroredRegistries: config.mirroredRegistries,
-    registryFilters: await compileFilters(config.registryFilters),
-  });
+  const filter = await configuredFilter(config);
   const metrics = createMetrics();
   const { clusterSecretPath } = config.peers;
   const membershipKeys = clusterSecretPath === undefined

@@ -5,7 +5,7 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
-import type { FilterExpression } from "../oci/filter.ts";
+import { createFilter, type FilterExpression, type ReferenceFilter } from "../oci/filter.ts";
 import { REGISTRY_OPTIONS } from "./options.ts";
 import { label } from "./parse_options.ts";
 
@@ -36,5 +36,24 @@ export async function compileFilters(sources: readonly string[]): Promise<Filter
           `must be ${allowed}: ${error instanceof Error ? error.message : error}`,
       );
     }
+  });
+}
+
+/**
+ * Creates the filter that an operator has configured.
+ *
+ * @param config Mirrored registries and expressions.
+ * @returns The filter.
+ * @throws {ConfigError} If an expression is none.
+ */
+export async function configuredFilter(
+  { mirroredRegistries, registryFilters }: {
+    readonly mirroredRegistries: readonly string[];
+    readonly registryFilters: readonly string[];
+  },
+): Promise<ReferenceFilter> {
+  return createFilter({
+    mirroredRegistries,
+    registryFilters: await compileFilters(registryFilters),
   });
 }

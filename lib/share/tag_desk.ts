@@ -4,10 +4,10 @@
  *
  * @module
  */
+import { ExpiringSet } from "../expiring_set.ts";
 import type { Logger } from "../observability/logger.ts";
 import { referenceKey, type TagReference } from "../oci/reference.ts";
 import type { Descriptor } from "../store/store.ts";
-import { ExpiringSet } from "../expiring_set.ts";
 import type { Resolution } from "./messages.ts";
 
 /** How long it is remembered what upstream said of a tag, or that it said nothing, in milliseconds. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { NotFoundError, VerificationError } from "../errors.ts";
+import { ExpiringSet } from "../expiring_set.ts";
 import type { TransferLimits, TransferSlot } from "../net/transfer_limits.ts";
 import type { ChunkList } from "../oci/chunk_list.ts";
 import { type Digest, hasherFor, sha256Digest, splitDigest } from "../oci/digest.ts";
@@ -17,7 +18,6 @@ import type { ContentReader, Descriptor } from "../store/store.ts";
 import { agreedChunkList } from "./agreed_chunk_list.ts";
 import { BlobDownload } from "./blob_download.ts";
 import { ChunkBuffers } from "./chunk_buffers.ts";
-import { ExpiringSet } from "../expiring_set.ts";
 import type { MirrorEvents } from "./mirror_events.ts";
 import { PeerBook } from "./peer_book.ts";
 import type { PeerAnswer, PeerClient } from "./peer_client.ts";

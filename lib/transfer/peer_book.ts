@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Peer } from "../routing/router.ts";
 import { ExpiringSet } from "../expiring_set.ts";
+import type { Peer } from "../routing/router.ts";
 
 /** How long a peer that failed is asked only when nobody else is left, in milliseconds. */
 export const SUSPECT_TTL_MS = 10_000;

@@ -4,6 +4,7 @@
  * @module
  */
 import { NotFoundError, RangeNotSatisfiableError, VerificationError } from "../errors.ts";
+import type { ExpiringSet } from "../expiring_set.ts";
 import type { TransferSlot } from "../net/transfer_limits.ts";
 import { CHUNK_SIZE, type ChunkList } from "../oci/chunk_list.ts";
 import type { DigestPath } from "../oci/distribution.ts";
@@ -13,7 +14,6 @@ import type { Peer } from "../routing/router.ts";
 import type { ByteRange } from "../store/store.ts";
 import type { DownloadSource } from "./download_source.ts";
 import type { DownloadProgress } from "./download_progress.ts";
-import type { ExpiringSet } from "../expiring_set.ts";
 import type { MirrorEvents } from "./mirror_events.ts";
 import type { PeerBook } from "./peer_book.ts";
 import type { PeerAnswer, PeerClient } from "./peer_client.ts";
